@@ -1,0 +1,153 @@
+"""Plain data that plugins and domains share: what a tool is, and what a call of it gives back.
+
+Nothing here does I/O or knows a database; every struct is frozen and encodes with msgspec.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a tool name looks like: hosts prefix names, and many model providers cap them at 64 characters."""
+
+
+class TextContent(Struct, frozen=True, tag_field="type", tag="text"):
+    """Text for the model to read."""
+
+    text: str
+
+
+class ImageContent(Struct, frozen=True, tag_field="type", tag="image", rename="camel"):
+    """An image; `data` is base64."""
+
+    data: str
+    mime_type: str
+
+
+class AudioContent(Struct, frozen=True, tag_field="type", tag="audio", rename="camel"):
+    """A sound; `data` is base64."""
+
+    data: str
+    mime_type: str
+
+
+class ResourceLink(Struct, frozen=True, tag_field="type", tag="resource_link", rename="camel", omit_defaults=True):
+    """A pointer to a resource that the caller may read later."""
+
+    uri: str
+    name: str
+    title: str | None = None
+    description: str | None = None
+    mime_type: str | None = None
+
+
+class ResourceContents(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """The contents of a resource: exactly one of `text` and `blob` (base64)."""
+
+    uri: str
+    mime_type: str | None = None
+    text: str | None = None
+    blob: str | None = None
+
+
+class EmbeddedResource(Struct, frozen=True, tag_field="type", tag="resource"):
+    """A resource inside the result itself."""
+
+    resource: ResourceContents
+
+
+Content = TextContent | ImageContent | AudioContent | ResourceLink | EmbeddedResource
+
+
+class ToolResult(Struct, frozen=True):
+    """What a call gave back: content for the model, and the value itself where there is one."""
+
+    content: tuple[Content, ...] = ()
+    structured: Any = UNSET
+    is_error: bool = False
+
+    @classmethod
+    def of(cls, value: Any) -> "ToolResult":
+        """Wrap any value that msgspec can encode; text stays text, everything else is JSON.
+
+        Raises:
+            TypeError: The value cannot be encoded as JSON.
+        """
+        encoded = msgspec.json.encode(value)
+        plain = msgspec.json.decode(encoded)  # what the caller will read: a tuple, for one, is a list there
+        return cls(content=(TextContent(plain if isinstance(plain, str) else encoded.decode()),), structured=plain)
+
+    @property
+    def value(self) -> Any:
+        """The value that REST callers and the history see."""
+        return msgspec.to_builtins(self.content) if self.structured is UNSET else self.structured
+
+
+class ToolAnnotations(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Hints about what a call does to the world (MCP 2026-07-28, ToolAnnotations); unset means unknown."""
+
+    title: str | None = None
+    read_only_hint: bool | None = None
+    destructive_hint: bool | None = None
+    idempotent_hint: bool | None = None
+    open_world_hint: bool | None = None
+
+
+class ToolExample(Struct, frozen=True, omit_defaults=True):
+    """A question that the tool answers, with the call that answers it; the question is searched too."""
+
+    query: str
+    arguments: dict[str, Any] | UnsetType = UNSET
+    result: Any = UNSET
+
+
+class ToolDefinition(Struct, frozen=True, kw_only=True):
+    """Everything ToolBox knows of a tool but how to run it.
+
+    `input_schema` and `output_schema` are JSON Schema 2020-12; the input's root has type "object".
+    """
+
+    name: str
+    description: str = ""
+    input_schema: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "object"})
+    output_schema: dict[str, Any] | None = None
+    title: str | None = None
+    long_description: str | None = None
+    author: str | None = None
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    examples: tuple[ToolExample, ...] = ()
+    version: str = "1.0.0"
+    annotations: ToolAnnotations = ToolAnnotations()
+    metadata: dict[str, Any] = {}
+    timeout_seconds: float | None = None
+
+    def fingerprint(self) -> bytes:
+        """16 bytes that change when anything in the definition changes."""
+        encoded = msgspec.json.encode(self, order="deterministic")
+        return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+def shorten_name(name: str) -> str:
+    """Make a name safe: other characters become `_`, and a long one ends in a hash of the whole.
+
+    Two long names that differ only at the end stay different; a name that is safe stays as it is.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "tool"
+    if len(safe) <= 64:
+        return safe
+    return f"{safe[:55]}_{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+
+
+def unique_name(name: str, taken: "Mapping[str, Any] | set[str]") -> str:
+    """The safe form of a name, or with `_2`, `_3` ... behind it where that is taken."""
+    safe = shorten_name(name)
+    candidate, number = safe, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{safe[: 63 - len(str(number))]}_{number}"
+    return candidate

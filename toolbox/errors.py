@@ -1,0 +1,147 @@
+"""The error tree. Each error has a stable code, an HTTP status and a JSON-RPC code; its message says what and where.
+
+ToolboxError
+├── InvalidRequest                400  invalid_request
+│   ├── InvalidArguments          422  invalid_arguments
+│   └── InvalidDefinition         422  invalid_definition
+├── NotFound                      404  not_found
+│   └── ToolNotFound              404  tool_not_found
+├── ToolNotRunnable               409  tool_not_runnable
+├── ToolNotHere                   503  tool_not_here
+├── Overloaded                    503  overloaded
+├── DatabaseUnavailable           503  database_unavailable
+├── EmbeddingError                503  embedding_failed
+├── SettingsError                 500  invalid_setting      (refuses start)
+├── PluginError                   500  plugin_failed        (kept with its plugin)
+└── EmbeddedPostgresError         500  embedded_postgres    (refuses start)
+
+ToolError: raised by a tool's own code; a failed call, not a failed request.
+"""
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+
+class ToolboxError(Exception):
+    """The root: an error that ToolBox understands and reports in its own words."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    jsonrpc_code: ClassVar[int] = -32603
+
+    def __init__(self, message: str, **details: Any) -> None:
+        """`details` travel to the caller as further members of the problem (RFC 9457, 3.2)."""
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class InvalidRequest(ToolboxError):
+    """The request cannot be understood; the message says which part."""
+
+    code = "invalid_request"
+    status = 400
+    jsonrpc_code = -32602
+
+
+class Violation(Struct, frozen=True):
+    """One thing wrong with a JSON value: where (a JSON Pointer, RFC 6901) and what."""
+
+    path: str
+    message: str
+
+
+class InvalidArguments(InvalidRequest):
+    """The arguments of a call do not fit the tool's schema; `violations` names each path."""
+
+    code = "invalid_arguments"
+    status = 422
+
+    def __init__(self, tool_name: str, violations: list[Violation]) -> None:
+        listed = "; ".join(f"{violation.path or '(arguments)'}: {violation.message}" for violation in violations)
+        super().__init__(f"arguments of {tool_name!r} do not fit its schema: {listed}", violations=violations)
+        self.violations = violations
+
+
+class InvalidDefinition(InvalidRequest):
+    """A tool's definition cannot be used."""
+
+    code = "invalid_definition"
+    status = 422
+
+
+class NotFound(ToolboxError):
+    """What the request names does not exist."""
+
+    code = "not_found"
+    status = 404
+    jsonrpc_code = -32602
+
+
+class ToolNotFound(NotFound):
+    """No active tool has this name; `suggestions` are near ones."""
+
+    code = "tool_not_found"
+
+    def __init__(self, name: str, suggestions: list[str]) -> None:
+        hint = f"; near names: {', '.join(suggestions)}" if suggestions else "; find_tool searches by meaning"
+        super().__init__(f"there is no tool {name!r}{hint}", suggestions=suggestions)
+
+
+class ToolNotRunnable(ToolboxError):
+    """The tool is listed and found, but nothing was given that could run it."""
+
+    code = "tool_not_runnable"
+    status = 409
+    jsonrpc_code = -32602
+
+
+class ToolNotHere(ToolboxError):
+    """This replica has not installed the plugin that runs the tool."""
+
+    code = "tool_not_here"
+    status = 503
+
+
+class Overloaded(ToolboxError):
+    """Too much is going on; try again later."""
+
+    code = "overloaded"
+    status = 503
+
+
+class DatabaseUnavailable(ToolboxError):
+    """PostgreSQL does not answer."""
+
+    code = "database_unavailable"
+    status = 503
+
+
+class EmbeddingError(ToolboxError):
+    """An embedder failed."""
+
+    code = "embedding_failed"
+    status = 503
+
+
+class SettingsError(ToolboxError):
+    """A setting does not parse or contradicts another; names the variable, the value and what is allowed."""
+
+    code = "invalid_setting"
+
+
+class PluginError(ToolboxError):
+    """A plugin, one of its hooks or one of its tools cannot be used."""
+
+    code = "plugin_failed"
+
+
+class EmbeddedPostgresError(ToolboxError):
+    """The PostgreSQL that ToolBox runs itself cannot start, or belongs to another process."""
+
+    code = "embedded_postgres"
+
+
+class ToolError(Exception):
+    """Raise this in a tool to tell the caller, in your words, why the call failed."""

@@ -1,0 +1,29 @@
+"""What a plugin may do: the hooks that ToolBox calls. A plugin implements any of them with `@toolbox.hookimpl`."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from toolbox.embeddings.base import Embedder
+    from toolbox.settings import Settings
+    from toolbox.tools.base import Tool
+
+hookspec = pluggy.HookspecMarker("toolbox")
+
+
+@hookspec
+def toolbox_tools() -> "Iterable[Callable[..., Any] | Tool]":  # type: ignore[empty-body]
+    """Offer tools: typed functions, or objects that are a `toolbox.Tool`. Called once when the plugin is loaded."""
+
+
+@hookspec
+def toolbox_embedders() -> "Iterable[Embedder]":  # type: ignore[empty-body]
+    """Offer embedding models; EMBEDDING_MODEL chooses one of all that are offered, by its name."""
+
+
+@hookspec
+def toolbox_lifespan(settings: "Settings") -> AbstractAsyncContextManager[None]:  # type: ignore[empty-body]
+    """Open what the tools need before the first call, and close it after the last one."""

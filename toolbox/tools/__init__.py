@@ -1,0 +1,1 @@
+"""Tools: what they are, how a function becomes one, and where they are kept."""
