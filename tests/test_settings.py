@@ -1,0 +1,80 @@
+"""Settings from the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from toolbox.errors import SettingsError
+from toolbox.settings import Secret, Settings, describe_settings, read_settings, refuse_exposure
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert read_settings({}) == Settings()
+    assert read_settings({"PORT": ""}) == Settings()
+
+
+def test_values_are_read_by_their_types() -> None:
+    environ = {
+        "DATABASE_URL": "postgresql://u:p@h/d",
+        "DATA_DIR": "/data",
+        "PORT": "9000",
+        "ALLOW_ANONYMOUS": "Yes",
+        "PINNED_TOOLS": "a, b,",
+        "DEFAULT_SIMILARITY_THRESHOLD": "0.5",
+    }
+    assert read_settings(environ) == Settings(
+        database_url=Secret("postgresql://u:p@h/d"),
+        data_dir=Path("/data"),
+        port=9000,
+        allow_anonymous=True,
+        pinned_tools=("a", "b"),
+        default_similarity_threshold=0.5,
+    )
+
+
+def test_overrides_win_and_none_is_no_override() -> None:
+    assert read_settings({"PORT": "9000"}, port=1, host=None).port == 1
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    settings = read_settings({"DATABASE_URL": "postgresql://u:topsecret@h/d"})
+    assert "topsecret" not in repr(settings)
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://h/d\n")
+    settings = read_settings({"DATABASE_URL_FILE": str(tmp_path / "url")})
+    assert settings.database_url == Secret("postgresql://h/d")
+    with pytest.raises(SettingsError, match="DATABASE_URL_FILE"):
+        read_settings({"DATABASE_URL_FILE": str(tmp_path / "missing")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "http", "int"),
+        ("PORT", "70000", "65535"),
+        ("WORKERS", "0", ">= 1"),
+        ("LOG_LEVEL", "TRACE", "DEBUG, INFO, WARNING, ERROR"),
+        ("ALLOW_ANONYMOUS", "maybe", "true, false"),
+        ("VECTOR_WEIGHT", "1.5", "<= 1"),
+    ],
+)
+def test_a_value_that_does_not_parse_names_variable_value_and_what_is_allowed(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings({name: value})
+    assert name in raised.value.message
+    assert repr(value) in raised.value.message
+    assert said in raised.value.message
+
+
+def test_an_address_that_others_can_reach_must_be_meant() -> None:
+    with pytest.raises(SettingsError, match="ALLOW_ANONYMOUS"):
+        refuse_exposure(Settings(host="0.0.0.0"))
+    refuse_exposure(Settings(host="0.0.0.0", allow_anonymous=True))
+    refuse_exposure(Settings())
+
+
+def test_every_setting_has_a_sentence() -> None:
+    for name, _, sentence in describe_settings():
+        assert sentence.endswith("."), name

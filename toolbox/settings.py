@@ -1,0 +1,214 @@
+"""Settings, read once from the environment. Each has a default and a sentence; nothing else reads the environment.
+
+A secret may also come from a file: DATABASE_URL_FILE names a file that holds DATABASE_URL.
+"""
+
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from toolbox.errors import SettingsError
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Secret:
+    """A string that does not show itself in logs and tracebacks."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an operator can set; the environment variable is the field's name in capitals."""
+
+    database_url: Annotated[
+        Secret | None,
+        Meta(description="PostgreSQL 15+ with pgvector 0.8+, as postgresql://...; unset: ToolBox runs its own."),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        Meta(
+            description="Where the embedded PostgreSQL keeps its data; unset: the user's data folder, /var/lib as root."
+        ),
+    ] = None
+    redis_url: Annotated[
+        Secret | None, Meta(description="Redis or Valkey, as redis://...; unset: memory of each replica.")
+    ] = None
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    workers: Annotated[int, Meta(ge=1, le=64, description="Server processes.")] = 1
+    public_url: Annotated[
+        str | None,
+        Meta(description="The URL under which clients reach ToolBox; its host is then accepted in requests."),
+    ] = None
+    allow_anonymous: Annotated[
+        bool, Meta(description="Serve callers without keys on an address that others can reach.")
+    ] = False
+    cors_origins: Annotated[
+        tuple[str, ...], Meta(description="Web origins whose pages may call ToolBox, separated by commas.")
+    ] = ()
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Meta(description="Least severe log line that is written.")
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["auto", "console", "json"],
+        Meta(description="How log lines look; auto: console on a terminal, else json."),
+    ] = "auto"
+    db_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Connections each server process keeps open.")] = 4
+    db_max_overflow: Annotated[
+        int, Meta(ge=0, le=1000, description="Connections that may be opened beyond DB_POOL_SIZE under load.")
+    ] = 6
+    db_pool_timeout: Annotated[
+        float, Meta(gt=0, description="Seconds to wait for a free connection before answering 503.")
+    ] = 10.0
+    embedding_model: Annotated[
+        str | None, Meta(description="Name of the embedding model to use; unset: the one that a plugin offers.")
+    ] = None
+    embedding_dimension: Annotated[
+        Annotated[int, Meta(ge=1, le=4000)] | None,
+        Meta(description="The dimension that the model must have; a contradiction refuses start."),
+    ] = None
+    enable_cache: Annotated[bool, Meta(description="Remember the embeddings of recent queries.")] = True
+    cache_ttl: Annotated[float, Meta(gt=0, description="Seconds that a cached embedding is kept.")] = 3600.0
+    default_search_limit: Annotated[int, Meta(ge=1, le=50, description="Matches that find returns by default.")] = 5
+    default_similarity_threshold: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(description="Drop matches below this similarity by default; unset: drop none."),
+    ] = None
+    use_hybrid_search: Annotated[
+        bool, Meta(description="Search by words as well as by meaning, unless a request says otherwise.")
+    ] = True
+    vector_weight: Annotated[
+        float, Meta(ge=0, le=1, description="Share of meaning against words in the ranking, by default.")
+    ] = 0.6
+    pinned_tools: Annotated[
+        tuple[str, ...], Meta(description="Names of tools that MCP clients see directly, separated by commas.")
+    ] = ()
+    plugins_disabled: Annotated[
+        tuple[str, ...], Meta(description="Names of plugins that are not loaded, separated by commas.")
+    ] = ()
+    plugins_strict: Annotated[bool, Meta(description="Refuse to start when any plugin or tool of one fails.")] = False
+    tool_timeout: Annotated[
+        float, Meta(gt=0, description="Seconds that a call may take, unless its tool says otherwise.")
+    ] = 30.0
+    tool_concurrency: Annotated[int, Meta(ge=1, description="Calls that run at the same time in one process.")] = 64
+    max_request_size: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 4 * 1024 * 1024
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK
+
+
+def read_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Read settings from environment variables; an empty variable counts as unset, overrides win.
+
+    Raises:
+        SettingsError: A value does not parse.
+    """
+    hints = typing.get_type_hints(Settings, include_extras=True)
+    given = {name: _read_variable(environ, name.upper(), hint) for name, hint in hints.items()}
+    values = {name: value for name, value in given.items() if value is not None}
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**values)
+
+
+def refuse_exposure(settings: Settings) -> None:
+    """Refuse to serve everybody who can reach an address, unless the operator says that this is meant.
+
+    Raises:
+        SettingsError: The address is not loopback and callers need no key.
+    """
+    if not settings.is_loopback and not settings.allow_anonymous:
+        raise SettingsError(
+            f"HOST={settings.host} can be reached by others, and callers need no key: set ALLOW_ANONYMOUS=true if that "
+            "is meant, or HOST=127.0.0.1"
+        )
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Every variable with its default and its sentence, in order; documentation is made from this."""
+    fields = msgspec.structs.fields(Settings)
+    return [(field.name.upper(), _show(field.default), _sentence(field.type)) for field in fields]
+
+
+def _read_variable(environ: Mapping[str, str], name: str, hint: Any) -> Any:
+    text = environ.get(name) or _read_file(environ, name)
+    if not text:
+        return None
+    try:
+        return msgspec.convert(_shape(text, hint), hint, strict=False, dec_hook=_make)
+    except msgspec.ValidationError as error:
+        shown = "..." if _mentions(hint, Secret) else repr(text)
+        raise SettingsError(f"{name}={shown} cannot be used: {error}{_allowed(hint)}") from error
+
+
+def _allowed(hint: Any) -> str:
+    """The values to choose from, where there are few."""
+    if _mentions(hint, bool):
+        return "; allowed: true, false"
+    choices = [part for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is Literal]
+    return f"; allowed: {', '.join(typing.get_args(choices[0]))}" if choices else ""
+
+
+def _read_file(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(f"{name}_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}_FILE={path!r} cannot be read: {error}") from error
+
+
+def _shape(text: str, hint: Any) -> Any:
+    """Lists are written with commas, booleans in any case; what msgspec builds itself stays text."""
+    if _mentions(hint, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if _mentions(hint, bool):
+        return {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(text.lower(), text.lower())
+    if _mentions(hint, Secret):
+        return Secret(text)
+    if _mentions(hint, Path):
+        return Path(text).expanduser()
+    return text
+
+
+def _make(wanted: type, value: Any) -> Any:
+    if isinstance(value, wanted):
+        return value
+    raise NotImplementedError(wanted)  # msgspec's own way to say that it knows no such type
+
+
+def _mentions(hint: Any, wanted: type) -> bool:
+    parts = typing.get_args(hint)
+    return hint is wanted or typing.get_origin(hint) is wanted or any(_mentions(part, wanted) for part in parts)
+
+
+def _show(default: Any) -> str:
+    if default is None or default == ():
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _sentence(hint: Any) -> str:
+    metas = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Meta)]
+    return next(meta.description for meta in metas if meta.description)
