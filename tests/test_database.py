@@ -1,0 +1,154 @@
+"""The database: migrations, drivers, errors."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+
+import pytest
+from advanced_alchemy.base import DefaultBase
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, text
+
+from tests.conftest import execute
+from toolbox.database import create_engine, migrate, open_database, pooler_warning, revisions
+from toolbox.definitions import ToolDefinition
+from toolbox.errors import DatabaseUnavailable, InvalidRequest
+from toolbox.tools.sync import import_tools
+
+
+async def test_three_replicas_that_migrate_at_once_all_succeed(empty_database_url: str) -> None:
+    """As processes of their own: Alembic keeps its state per process."""
+    code = "import asyncio, sys; from toolbox.database import migrate; print(asyncio.run(migrate(sys.argv[1])))"
+    replicas = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", code, empty_database_url, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(3)
+    ]
+    outputs = [await replica.communicate() for replica in replicas]
+    assert [replica.returncode for replica in replicas] == [0, 0, 0], outputs
+    current, newest = await revisions(empty_database_url)
+    assert {stdout.decode().strip() for stdout, _ in outputs} == {newest} == {current}
+
+
+async def test_every_migration_goes_up_down_and_up_again_with_rows(empty_database_url: str) -> None:
+    await migrate(empty_database_url)
+    await _fill(empty_database_url)
+    _, newest = await revisions(empty_database_url)
+    for number in range(int(newest) - 1, -1, -1):
+        await migrate(empty_database_url, target=f"{number:04}" if number else "base", downgrade=True)
+        await migrate(empty_database_url)
+        await _fill(empty_database_url)
+        await migrate(empty_database_url, target=f"{number:04}" if number else "base", downgrade=True)
+    assert (await revisions(empty_database_url))[0] == ""
+    assert await migrate(empty_database_url) == newest
+
+
+async def _fill(url: str) -> None:
+    async with open_database(url, pool_size=2, max_overflow=2, timeout_seconds=5) as database:
+        await import_tools(database, [ToolDefinition(name="a_tool", description="does it")], source="import:test")
+        await database.execute(
+            "insert into calls"
+            " (id, tool_name, tool_version, caller, channel, arguments, success, started_at, duration_ms)"
+            " values (gen_random_uuid(), 'a', '1', 'c', 'rest', '{}', true, now(), 1)"
+        )
+
+
+async def test_the_models_are_what_the_migrations_make(database_url: str) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, DefaultBase.metadata))
+
+    engine = create_engine(database_url)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_both_drivers_read_the_usual_urls(database_url: str, scheme: str) -> None:
+    url = scheme + database_url.removeprefix("postgresql")
+    async with open_database(url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        assert (await database.fetch("select 1 as one"))[0]["one"] == 1
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("select 1"))).scalar() == 1
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("open_with", ["pool", "engine"])
+async def test_both_drivers_obey_sslmode(database_url: str, open_with: str, postgres: str) -> None:
+    """The embedded server has no TLS, so a connection that insists on it must fail, and one that prefers it not."""
+    socket = database_url.partition("host=")[2].partition("&")[0]
+    assert socket
+    url = f"{database_url}&sslmode=require&host=127.0.0.1&port=1"
+    with pytest.raises(DatabaseUnavailable):
+        await _reach(url, open_with)
+
+
+async def _reach(url: str, open_with: str) -> None:
+    if open_with == "pool":
+        async with open_database(url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+            await database.fetch("select 1")
+        return
+    engine = create_engine(url)
+    try:
+        async with engine.connect():
+            pass
+    finally:
+        await engine.dispose()
+
+
+async def test_a_database_that_does_not_answer_is_unavailable() -> None:
+    with pytest.raises(DatabaseUnavailable, match="PostgreSQL cannot be used"):
+        await migrate("postgresql://nobody@127.0.0.1:1/none")
+
+
+async def test_waiting_for_a_connection_ends(database_url: str) -> None:
+    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.05) as database:
+        async with database.connection():
+            with pytest.raises(DatabaseUnavailable):
+                await database.fetch("select 1")
+        assert await database.fetch("select 1")
+
+
+async def test_a_lost_connection_is_replaced(database_url: str, postgres: str) -> None:
+    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        await execute(
+            postgres, "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'toolbox'"
+        )
+        with contextlib.suppress(DatabaseUnavailable):  # unless the driver has noticed before
+            await database.fetch("select 1")
+        assert await database.fetch("select 1")
+
+
+async def test_a_character_that_cannot_be_stored_is_the_callers_fault(database_url: str) -> None:
+    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        with pytest.raises(InvalidRequest, match="NUL"):
+            await database.fetch("select $1::text", "a\0b")
+
+
+async def test_a_direct_connection_is_no_pooler(database_url: str) -> None:
+    assert await pooler_warning(database_url) is None
+
+
+async def test_a_lock_makes_the_second_wait_for_the_first(database_url: str) -> None:
+    order = []
+    async with open_database(database_url, pool_size=2, max_overflow=2, timeout_seconds=5) as database:
+        held = asyncio.Event()
+
+        async def first() -> None:
+            async with database.lock(1):
+                held.set()
+                await database.execute("select pg_sleep(0.05)")
+                order.append("first")
+
+        async def second() -> None:
+            await held.wait()
+            async with database.lock(1):
+                order.append("second")
+
+        await asyncio.gather(first(), second())
+    assert order == ["first", "second"]

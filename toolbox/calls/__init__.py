@@ -1,0 +1,1 @@
+"""call_tool: running tools safely, and remembering it."""

@@ -1,0 +1,32 @@
+"""The table of calls."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from advanced_alchemy.base import DefaultBase
+from sqlalchemy import JSON, Boolean, DateTime, Double, Index, Text, Uuid
+from sqlalchemy.orm import Mapped, mapped_column
+
+
+class CallRow(DefaultBase):
+    """One execution. It names its tool in words, so that history outlives the tool."""
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        Index("ix_calls_started_at", "started_at"),
+        Index("ix_calls_tool", "tool_name", "started_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    tool_name: Mapped[str] = mapped_column(Text)
+    tool_version: Mapped[str] = mapped_column(Text)
+    caller: Mapped[str] = mapped_column(Text)
+    channel: Mapped[str] = mapped_column(Text)
+    arguments: Mapped[Any] = mapped_column(JSON)
+    success: Mapped[bool] = mapped_column(Boolean)
+    result: Mapped[Any | None] = mapped_column(JSON)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    duration_ms: Mapped[float] = mapped_column(Double)

@@ -1,0 +1,338 @@
+"""PostgreSQL: an asyncpg pool for the hot paths, an SQLAlchemy engine for administration, and the migrations.
+
+Both drivers open their connections here, from one URL, so TLS options work alike for both.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+import msgspec
+from pgvector.asyncpg import register_vector
+
+from toolbox.errors import DatabaseUnavailable, InvalidRequest
+
+if TYPE_CHECKING:  # SQLAlchemy takes half a second to load, and only administration and migrations need it
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+SERVER_SETTINGS = {
+    # A pool takes back what SET did when a connection is released, so session options are given at connect time.
+    "application_name": "toolbox",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "hnsw.ef_search": "200",
+    "hnsw.iterative_scan": "relaxed_order",
+}
+
+SYNC_LOCK = 7_205_001
+MIGRATION_LOCK = 7_205_002
+"""Advisory lock keys. All locks are taken for a transaction, so they work behind a transaction pooler."""
+
+Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
+
+
+class Database:
+    """An open pool; every failure to reach PostgreSQL comes out as DatabaseUnavailable."""
+
+    def __init__(self, pool: asyncpg.Pool, url: str, timeout_seconds: float) -> None:
+        self._pool = pool
+        self._url = url
+        self._timeout_seconds = timeout_seconds
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Borrow a connection.
+
+        Raises:
+            DatabaseUnavailable: None became free in time, or PostgreSQL does not answer.
+        """
+        with _translated_errors():
+            connection = await self._pool.acquire(timeout=self._timeout_seconds)
+        try:
+            with _translated_errors():
+                yield connection
+        finally:
+            await self._pool.release(connection)
+
+    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
+        """Run one statement and give back its rows: one round trip."""
+        async with self.connection() as connection:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+            return rows
+
+    async def fetch_row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
+        """Run one statement and give back its first row, if any."""
+        rows = await self.fetch(query, *arguments)
+        return rows[0] if rows else None
+
+    async def execute(self, query: str, *arguments: Any) -> str:
+        """Run one statement for its effect; gives back the command tag."""
+        async with self.connection() as connection:
+            tag: str = await connection.execute(query, *arguments)
+            return tag
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run several statements as one: all of them count, or none."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def lock(self, key: int) -> AsyncIterator[None]:
+        """Hold an advisory lock over all replicas; other connections stay free to commit meanwhile."""
+        connection = await _connect(self._url)
+        try:
+            async with connection.transaction():
+                await connection.execute("select pg_advisory_xact_lock($1)", key)
+                yield
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Close all connections, waiting a little for those in use."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout=5)
+        except TimeoutError:
+            self._pool.terminate()
+
+
+@contextlib.asynccontextmanager
+async def open_database(
+    url: str, *, pool_size: int, max_overflow: int, timeout_seconds: float
+) -> AsyncIterator[Database]:
+    """Open the pool of a migrated database.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, or refuses us.
+    """
+    with _translated_errors():
+        pool = await asyncpg.create_pool(
+            min_size=min(pool_size, 2),
+            max_size=pool_size + max_overflow,
+            connect=_connect_pooled,
+            init=_prepare_connection,
+            reset=_keep_session,
+            dsn=_driver_url(url),
+            server_settings=SERVER_SETTINGS,
+        )
+    database = Database(pool, url, timeout_seconds)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def migrate(url: str, *, target: str = "head", downgrade: bool = False) -> str:
+    """Bring the schema to a revision, under a lock that makes replicas wait for each other.
+
+    Returns:
+        The revision that the schema has now; empty if it has none.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, refuses us, or lacks pgvector.
+    """
+    if target == "head" and not downgrade and await _is_newest(url):
+        return _newest_revision()
+    from alembic import command  # loaded where it is used: Alembic and SQLAlchemy take half a second
+
+    step = command.downgrade if downgrade else command.upgrade
+
+    def run(connection: Any) -> str:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        step(config, target)
+        return _current_revision(connection)
+
+    async with _administration(url) as connection:
+        # Replicas that start together wait here for each other; the lock ends with the transaction, and the
+        # transaction holds all of the migration.
+        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
+        return await connection.run_sync(run)
+
+
+async def revisions(url: str) -> tuple[str, str]:
+    """The schema's revision (empty if it has none) and the newest one."""
+    async with _administration(url) as connection:
+        current = await connection.run_sync(_current_revision)
+    return current, _newest_revision()
+
+
+def create_engine(url: str) -> "AsyncEngine":
+    """An SQLAlchemy engine whose connections are made by asyncpg from the same URL."""
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    async def connect() -> asyncpg.Connection:
+        return await _connect(url)
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+
+
+async def pooler_warning(url: str) -> str | None:
+    """Say what will not work when a transaction pooler stands between us and PostgreSQL, else None.
+
+    Two of our connections that are served by one backend, while neither is closed, can only come from such a pooler.
+    """
+    with _translated_errors():
+        first, second = await _connect(url), await _connect(url)
+        try:
+            backends = [await connection.fetchval("select pg_backend_pid()") for connection in (first, second)]
+        finally:
+            await first.close()
+            await second.close()
+    if len(set(backends)) == len(backends):
+        return None
+    return (
+        "DATABASE_URL leads to a transaction pooler: session settings are lost between statements, so searches in "
+        "large catalogues find less and take longer; give ToolBox a direct connection or a session pool"
+    )
+
+
+def migrations_folder() -> Path:
+    """Where the migrations lie: inside the installed package, or beside it in a checkout."""
+    installed = Path(__file__).parent / "_migrations"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "migrations"
+
+
+def _newest_revision() -> str:
+    """Migrations are numbered in their file names, so the newest is known without loading Alembic."""
+    return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
+
+
+async def _is_newest(url: str) -> bool:
+    connection = await _connect(url)
+    try:
+        with _translated_errors():
+            if await connection.fetchval("select to_regclass('alembic_version')") is None:
+                return False
+            return bool(await connection.fetchval("select version_num from alembic_version") == _newest_revision())
+    finally:
+        await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def _administration(url: str) -> AsyncIterator["AsyncConnection"]:
+    engine = create_engine(url)
+    try:
+        with _translated_errors():
+            async with engine.begin() as connection:
+                yield connection
+    finally:
+        await engine.dispose()
+
+
+def _current_revision(connection: Any) -> str:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _alembic_config() -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _driver_url(url: str) -> str:
+    """The forms that other tools write, as asyncpg reads them."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql{separator}{rest}" if scheme in {"postgresql+asyncpg", "postgres"} else url
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    with _translated_errors():
+        connection: asyncpg.Connection = await asyncpg.connect(_driver_url(url), timeout=10)
+        return connection
+
+
+async def _connect_pooled(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    connection: asyncpg.Connection = await asyncpg.connect(*arguments, **options, timeout=10)
+    return connection
+
+
+async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    await register_vector(connection, schema=await _vector_schema(connection))
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", encoder=_encode_json, decoder=msgspec.Raw, format="binary"
+    )
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+
+
+async def _vector_schema(connection: asyncpg.Connection) -> str:
+    schema = await connection.fetchval(
+        "select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'vector'"
+    )
+    return schema or "public"
+
+
+def _encode_json(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return b"\x01" + msgspec.json.encode(value)  # the version byte of jsonb's binary form
+
+
+def _decode_jsonb(value: bytes) -> msgspec.Raw:
+    return msgspec.Raw(value[1:])
+
+
+async def _keep_session(_connection: asyncpg.Connection) -> None:
+    """Nothing of ours changes a session, so the reset that asyncpg would send is a round trip for nothing."""
+
+
+UNREACHABLE: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    ssl.SSLError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.UndefinedFileError,
+    asyncpg.ProtocolViolationError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver says of a connection that was cut off midway
+    asyncpg.DiskFullError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Any:
+    try:
+        yield
+    except UNREACHABLE as error:
+        raise DatabaseUnavailable(f"PostgreSQL cannot be used: {_reason(error)}") from error
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
+        raise InvalidRequest("a text holds a character that cannot be stored (NUL, U+0000)") from error
+    except Exception as error:
+        # SQLAlchemy wraps what its driver raised; its own types are not imported for this one look.
+        cause = getattr(error, "orig", None)
+        original: Any = getattr(cause, "__cause__", None) or cause
+        if isinstance(original, UNREACHABLE):
+            raise DatabaseUnavailable(f"PostgreSQL cannot be used: {_reason(original)}") from error
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    if "vector" in text and isinstance(error, asyncpg.FeatureNotSupportedError | asyncpg.UndefinedFileError):
+        return f"pgvector is not installed there ({text})"
+    if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in text:
+        return f"the connection pooler refuses session settings ({text}); let it ignore them, or connect directly"
+    return text
