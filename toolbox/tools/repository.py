@@ -1,0 +1,282 @@
+"""Tools in PostgreSQL: reading them for callers, writing them for sync and import."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from toolbox.database import Connection, Database
+from toolbox.definitions import ToolDefinition
+from toolbox.index.fields import embedding_text, lexical_fields, name_key, original_name, split_name
+from toolbox.index.lexemes import impacts, lexemes
+from toolbox.index.postings import replace_postings
+
+
+class ToolFilter(Struct, frozen=True):
+    """Which tools a caller asks for; every given part must hold, and tags must all be there."""
+
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    source: str | None = None
+    metadata: dict[str, Any] | UnsetType = UNSET
+    active_only: bool = True
+
+    def to_sql(self, first_parameter: int) -> tuple[str, list[Any]]:
+        """A condition over `tools t`, and its parameters, numbered from the given one on."""
+        conditions, values = (["t.active"] if self.active_only else []), list[Any]()
+        if self.category is not None:
+            values.append(self.category)
+            conditions.append(f"t.category = ${first_parameter + len(values) - 1}")
+        if self.tags:
+            values.append(list(self.tags))
+            conditions.append(f"t.tags @> ${first_parameter + len(values) - 1}::text[]")
+        if self.source is not None:
+            values.append(self.source)
+            conditions.append(f"t.source = ${first_parameter + len(values) - 1}")
+        if self.metadata is not UNSET:
+            values.append(self.metadata)
+            conditions.append(f"t.metadata @> ${first_parameter + len(values) - 1}::jsonb")
+        return " and ".join(conditions) or "true", values
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether it asks for more than active tools."""
+        return bool(self.category is not None or self.tags or self.source is not None or self.metadata is not UNSET)
+
+
+class StoredTool(Struct, frozen=True):
+    """A tool as callers read it. Fields that are JSON already travel as it is, unread."""
+
+    id: int
+    name: str
+    title: str | None
+    description: str
+    long_description: str | None
+    author: str | None
+    category: str | None
+    tags: list[str]
+    examples: Raw
+    version: str
+    input_schema: Raw
+    output_schema: Raw | None
+    annotations: Raw
+    metadata: Raw
+    timeout_seconds: float | None
+    source: str
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class Page(Struct, frozen=True):
+    """Some of the tools, and how many there are in all."""
+
+    tools: list[StoredTool]
+    total: int
+
+
+class IndexedTool(Struct, frozen=True):
+    """What sync must know of a row to decide about it."""
+
+    id: int
+    name: str
+    source: str
+    source_version: str
+    fingerprint: bytes
+    active: bool
+
+
+COLUMNS = ", ".join(f"t.{name}" for name in StoredTool.__struct_fields__)
+
+
+class ToolRepository:
+    """Reads and writes of the tools table and what belongs to it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_tools(self, wanted: ToolFilter, *, limit: int, offset: int) -> Page:
+        """A page in the order of names, with the total even when the page lies behind the end."""
+        condition, values = wanted.to_sql(3)
+        rows = await self._database.fetch(
+            f"""
+            with page as (select {COLUMNS} from tools t where {condition} order by t.name limit $1 offset $2)
+            select n.total, page.*
+            from (select count(*) as total from tools t where {condition}) n left join page on true
+            order by page.name
+            """,
+            limit,
+            offset,
+            *values,
+        )
+        return Page([to_tool(row) for row in rows if row["name"] is not None], rows[0]["total"])
+
+    async def get_tool(self, name: str, *, active_only: bool = True) -> StoredTool | None:
+        """The tool with this name."""
+        row = await self._database.fetch_row(
+            f"select {COLUMNS} from tools t where t.name = $1 and (t.active or not $2)", name, active_only
+        )
+        return to_tool(row) if row else None
+
+    async def near_names(self, name: str, limit: int = 3) -> list[str]:
+        """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
+        rows = await self._database.fetch(
+            """
+            with words as (select id from lexemes where lexeme = any($1::text[])),
+            near as (
+                (select p.tool_id from words join postings p on p.lexeme_id = words.id
+                 group by p.tool_id order by count(*) desc, sum(p.impact) desc limit 50)
+                union
+                (select id from tools where name_key like $2 || '%' limit 50)
+            )
+            select t.name from near join tools t on t.id = near.tool_id where t.active
+            """,
+            sorted(set(lexemes(split_name(name[:256])))),
+            name_key(name)[:4],
+        )
+        return get_close_matches(name[:256], [row["name"] for row in rows], n=limit, cutoff=0.5)
+
+    async def count_categories(self) -> list[tuple[str, int]]:
+        """Categories of active tools and how many tools each has, largest first."""
+        rows = await self._database.fetch(
+            """
+            select coalesce(category, 'uncategorized') as category, count(*) as tools
+            from tools where active group by 1 order by 2 desc, 1
+            """
+        )
+        return [(row["category"], row["tools"]) for row in rows]
+
+    async def read_index(self, *, source_prefix: str = "", names: Sequence[str] = ()) -> list[IndexedTool]:
+        """What is known of the tools of some sources, or with some names."""
+        rows = await self._database.fetch(
+            """
+            select id, name, source, source_version, fingerprint, active from tools
+            where ($1 <> '' and source like $1 || '%') or name = any($2::text[])
+            """,
+            source_prefix,
+            list(names),
+        )
+        return [IndexedTool(**row) for row in rows]
+
+    async def read_imported_names(self, source: str) -> dict[str, str]:
+        """The `metadata.id` of each tool of a source, with the tool's name."""
+        rows = await self._database.fetch(
+            "select metadata->>'id' as id, name from tools where source = $1 and metadata ? 'id'", source
+        )
+        return {row["id"]: row["name"] for row in rows}
+
+    async def read_names(self) -> set[str]:
+        """Every name that is taken, by active and inactive tools."""
+        return {row["name"] for row in await self._database.fetch("select name from tools")}
+
+
+async def write_tools(
+    connection: Connection, definitions: Sequence[ToolDefinition], *, source: str, source_version: str
+) -> None:
+    """Insert or replace tools by name, with their words and a new version of each; all are active afterwards."""
+    if not definitions:
+        return
+    rows = await connection.fetch(_UPSERT, *_columns(definitions, source, source_version))
+    ids = {row["name"]: row["id"] for row in rows}
+    await replace_postings(
+        connection, {ids[definition.name]: impacts(lexical_fields(definition)) for definition in definitions}
+    )
+    await connection.execute(
+        """
+        insert into tool_versions (tool_id, number, definition, fingerprint)
+        select n.tool_id, coalesce((select max(v.number) from tool_versions v where v.tool_id = n.tool_id), 0) + 1,
+               n.definition, n.fingerprint
+        from unnest($1::int[], $2::json[], $3::bytea[]) as n (tool_id, definition, fingerprint)
+        """,
+        [ids[definition.name] for definition in definitions],
+        list(definitions),
+        [definition.fingerprint() for definition in definitions],
+    )
+
+
+async def set_active(connection: Connection, tool_ids: Sequence[int], *, active: bool) -> None:
+    """Show or hide tools; a hidden one keeps its index, so showing it again costs nothing."""
+    await connection.execute(
+        "update tools set active = $2, updated_at = now() where id = any($1::int[])", list(tool_ids), active
+    )
+
+
+_WRITTEN: Mapping[str, str] = {
+    "name": "text",
+    "name_key": "text",
+    "name_lexemes": "text",
+    "title": "text",
+    "description": "text",
+    "long_description": "text",
+    "author": "text",
+    "category": "text",
+    "tags": "json",
+    "examples": "json",
+    "version": "text",
+    "input_schema": "json",
+    "output_schema": "json",
+    "annotations": "json",
+    "metadata": "jsonb",
+    "timeout_seconds": "float8",
+    "source": "text",
+    "source_version": "text",
+    "fingerprint": "bytea",
+    "embedding_text": "text",
+}
+"""Columns and the type of the array that each travels in; tags are ragged, so they travel as JSON."""
+
+_READ = {name: f"n.{name}" for name in _WRITTEN} | {
+    "tags": "array(select json_array_elements_text(n.tags))",
+}
+
+_UPSERT = f"""
+    insert into tools ({", ".join(_WRITTEN)})
+    select {", ".join(_READ.values())}
+    from unnest({", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_WRITTEN.values(), 1))})
+    as n ({", ".join(_WRITTEN)})
+    on conflict (name) do update
+    set {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, active = true, updated_at = now()
+    returning id, name
+"""
+
+
+def _columns(definitions: Sequence[ToolDefinition], source: str, source_version: str) -> list[list[Any]]:
+    rows = [
+        (
+            definition.name,
+            name_key(original_name(definition)),
+            " ".join(sorted(set(lexemes(split_name(original_name(definition)))))),
+            definition.title,
+            definition.description,
+            definition.long_description,
+            definition.author,
+            definition.category,
+            definition.tags,
+            definition.examples,
+            definition.version,
+            definition.input_schema,
+            definition.output_schema,
+            definition.annotations,
+            definition.metadata,
+            definition.timeout_seconds,
+            source,
+            source_version,
+            definition.fingerprint(),
+            embedding_text(definition),
+        )
+        for definition in definitions
+    ]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def to_tool(row: Mapping[str, Any]) -> StoredTool:
+    """A row with COLUMNS as a tool."""
+    return StoredTool(*(row[name] for name in StoredTool.__struct_fields__))
+
+
+def to_definition(tool: StoredTool) -> ToolDefinition:
+    """The definition inside a stored tool, read in full."""
+    return msgspec.convert(msgspec.json.decode(msgspec.json.encode(tool)), ToolDefinition)

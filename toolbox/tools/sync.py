@@ -1,0 +1,170 @@
+"""Sync: what plugins offer becomes what the catalogue holds.
+
+One replica writes at a time. Only what changed is written, only new texts are embedded, and what no living replica
+offers any more is hidden, not deleted. With nothing to do, sync is one read and takes no lock.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from uuid import UUID
+
+from msgspec import Struct
+from packaging.version import InvalidVersion, Version
+
+from toolbox.database import SYNC_LOCK, Database
+from toolbox.definitions import ToolDefinition
+from toolbox.embeddings.base import Embedder
+from toolbox.index.embeddings import Model, count_pending, fill_embeddings
+from toolbox.tools.registry import RegisteredTool
+from toolbox.tools.replicas import names_served_elsewhere
+from toolbox.tools.repository import IndexedTool, ToolRepository, set_active, write_tools
+
+PLUGIN_SOURCE = "plugin:"
+
+Report = Callable[[int, int], Awaitable[None]]
+
+
+class SyncReport(Struct, frozen=True):
+    """What a sync did."""
+
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    unchanged: int = 0
+    embedded: int = 0
+    conflicts: tuple[str, ...] = ()
+    """Names that a plugin offers, but that a tool from elsewhere already has."""
+
+
+class Plan(Struct, frozen=True):
+    """What is to do to bring the catalogue to what is offered."""
+
+    write: tuple[RegisteredTool, ...] = ()
+    show: tuple[IndexedTool, ...] = ()
+    hide: tuple[IndexedTool, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    unchanged: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the catalogue is as it should be."""
+        return not (self.write or self.show or self.hide)
+
+
+async def sync_plugins(
+    database: Database,
+    offered: Sequence[RegisteredTool],
+    *,
+    replica_id: UUID | None,
+    embed: tuple[Model, Embedder] | None,
+    report: Report | None = None,
+) -> SyncReport:
+    """Bring the catalogue to what this replica's plugins offer.
+
+    Raises:
+        EmbeddingError: The embedder failed; the catalogue is complete all the same, and found by words.
+    """
+    repository = ToolRepository(database)
+
+    async def look() -> tuple[Plan, set[str]]:
+        stored = await repository.read_index(source_prefix=PLUGIN_SOURCE, names=[tool.name for tool in offered])
+        elsewhere = await names_served_elsewhere(database, replica_id)
+        return make_plan(offered, stored, elsewhere), {tool.name for tool in stored}
+
+    plan, known = await look()
+    if not plan.is_empty:
+        async with database.lock(SYNC_LOCK):
+            plan, known = await look()  # another replica may have done it while we waited
+            await _carry_out(database, plan)
+    embedded = await embed_missing(database, *embed, report=report) if embed else 0
+    written = [tool.name for tool in plan.write]
+    return SyncReport(
+        added=tuple(name for name in written if name not in known),
+        updated=tuple(name for name in written if name in known),
+        shown=tuple(tool.name for tool in plan.show),
+        hidden=tuple(tool.name for tool in plan.hide),
+        unchanged=plan.unchanged,
+        embedded=embedded,
+        conflicts=plan.conflicts,
+    )
+
+
+async def embed_missing(database: Database, model: Model, embedder: Embedder, *, report: Report | None = None) -> int:
+    """Embed the texts that the model has not seen yet, one replica at a time; gives back how many."""
+    if not await count_pending(database, model):
+        return 0
+    async with database.lock(SYNC_LOCK):
+        return await fill_embeddings(database, model, embedder, report)
+
+
+async def import_tools(database: Database, definitions: Sequence[ToolDefinition], *, source: str) -> SyncReport:
+    """Write tools that nothing here runs, in one transaction; those that have not changed are left alone.
+
+    Every name must be free or belong to the same source.
+    """
+    async with database.lock(SYNC_LOCK):
+        repository = ToolRepository(database)
+        stored = {tool.name: tool for tool in await repository.read_index(names=[tool.name for tool in definitions])}
+        changed = [
+            definition
+            for definition in definitions
+            if not (known := stored.get(definition.name))
+            or not known.active
+            or known.fingerprint != definition.fingerprint()
+        ]
+        async with database.transaction() as connection:
+            await write_tools(connection, changed, source=source, source_version="")
+    return SyncReport(
+        added=tuple(definition.name for definition in changed if definition.name not in stored),
+        updated=tuple(definition.name for definition in changed if definition.name in stored),
+        unchanged=len(definitions) - len(changed),
+    )
+
+
+def make_plan(offered: Iterable[RegisteredTool], stored: Iterable[IndexedTool], elsewhere: set[str]) -> Plan:
+    """Decide what to do; a row belongs to the highest version that is installed anywhere.
+
+    `elsewhere` names what other living replicas can run: it stays, and an older version never overwrites a newer.
+    """
+    rows = {tool.name: tool for tool in stored}
+    write, show, conflicts, kept = list[RegisteredTool](), list[IndexedTool](), list[str](), set[str]()
+    unchanged = 0
+    for tool in offered:
+        row = rows.get(tool.name)
+        kept.add(tool.name)
+        if row is None:
+            write.append(tool)
+        elif row.source != tool.source:
+            conflicts.append(f"{tool.name} of {tool.source}: the name belongs to {row.source}")
+        elif row.fingerprint == tool.definition.fingerprint():
+            unchanged += row.active
+            if not row.active:
+                show.append(row)
+        elif tool.name in elsewhere and _version(row.source_version) > _version(tool.source_version):
+            unchanged += 1
+        else:
+            write.append(tool)
+    gone = [
+        row
+        for row in rows.values()
+        if row.active and row.source.startswith(PLUGIN_SOURCE) and row.name not in kept | elsewhere
+    ]
+    return Plan(tuple(write), tuple(show), tuple(gone), tuple(conflicts), unchanged)
+
+
+async def _carry_out(database: Database, plan: Plan) -> None:
+    by_source = dict[tuple[str, str], list[ToolDefinition]]()
+    for tool in plan.write:
+        by_source.setdefault((tool.source, tool.source_version), []).append(tool.definition)
+    async with database.transaction() as connection:
+        for (source, version), definitions in by_source.items():
+            await write_tools(connection, definitions, source=source, source_version=version)
+        await set_active(connection, [tool.id for tool in plan.show], active=True)
+        await set_active(connection, [tool.id for tool in plan.hide], active=False)
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0")
