@@ -1,0 +1,177 @@
+"""Plugins: what they offer is collected, what is wrong with one harms no other."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import toolbox
+from toolbox.definitions import ToolDefinition, ToolResult
+from toolbox.errors import PluginError
+from toolbox.plugins import Plugins, load_plugins
+from toolbox.settings import Settings
+from toolbox.tools.base import ToolContext
+
+MakePlugins = Callable[..., Plugins]
+
+
+def hello() -> str:
+    """Say hello."""
+    return "hello"
+
+
+def untyped(text):  # type: ignore[no-untyped-def]
+    """Has no type hints."""
+
+
+class WithSchema:
+    """A Tool of its own kind."""
+
+    def __init__(self, input_schema: dict[str, Any], name: str = "custom") -> None:
+        self.definition = ToolDefinition(name=name, input_schema=input_schema)
+
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        return ToolResult.of(arguments)
+
+
+def problems(plugins: Plugins) -> dict[str, list[str]]:
+    return {p.name: [f"{problem.where}: {problem.message}" for problem in p.problems] for p in plugins.plugins}
+
+
+def test_a_tool_is_named_after_its_plugin_and_takes_over_what_it_leaves_open(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(demo=[hello])
+    registered = plugins.tools["demo_hello"]
+    assert registered.source == "plugin:demo"
+    assert (registered.definition.category, registered.definition.description) == ("demo", "Say hello.")
+    assert plugins.plugins[0].tools == ["demo_hello"]
+
+
+def test_a_prefix_is_not_doubled_and_a_long_name_is_shortened_without_a_clash(make_plugins: MakePlugins) -> None:
+    long = [WithSchema({"type": "object"}, "x" * 80 + end) for end in "ab"]
+    plugins = make_plugins(demo=[WithSchema({"type": "object"}, "demo_already"), *long])
+    names = list(plugins.tools)
+    assert names[0] == "demo_already"
+    assert len(set(names)) == 3
+    assert all(len(name) <= 64 for name in names)
+
+
+def test_a_plugin_that_cannot_be_imported_leaves_others_working(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(good=[hello])
+    plugins.load([EntryPoint("broken", "no.such.module", "toolbox")])
+    assert list(plugins.tools) == ["good_hello"]
+    assert [plugin.state for plugin in plugins.plugins] == ["loaded", "failed"]
+    assert "ModuleNotFoundError" in problems(plugins)["broken"][0]
+
+
+def test_a_plugin_that_exits_while_it_is_imported_does_not_end_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "exiting_plugin.py").write_text("raise SystemExit('bye')")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins()
+    plugins.load([EntryPoint("exiting", "exiting_plugin", "toolbox")])
+    assert problems(plugins) == {"exiting": ["import: SystemExit: bye"]}
+
+
+def test_a_failing_hook_leaves_other_plugins_tools_callable(make_plugins: MakePlugins) -> None:
+    module = ModuleType("bad")
+
+    @toolbox.hookimpl
+    def toolbox_tools() -> list[Any]:
+        raise RuntimeError("no tools today")
+
+    module.toolbox_tools = toolbox_tools  # type: ignore[attr-defined]
+    plugins = make_plugins(bad=module, good=[hello])
+    assert list(plugins.tools) == ["good_hello"]
+    assert problems(plugins)["bad"] == ["toolbox_tools: RuntimeError: no tools today"]
+
+
+def test_a_generator_that_fails_midway_keeps_what_it_had_given(make_plugins: MakePlugins) -> None:
+    def offer() -> Iterator[Any]:
+        yield hello
+        raise RuntimeError("out of tools")
+
+    plugins = make_plugins(demo=offer())
+    assert list(plugins.tools) == ["demo_hello"]
+    assert problems(plugins)["demo"] == ["toolbox_tools: RuntimeError: out of tools"]
+
+
+def test_one_bad_tool_leaves_the_others_of_its_plugin(make_plugins: MakePlugins) -> None:
+    bad_schemas = [
+        WithSchema({"type": "string"}, "not_an_object"),
+        WithSchema({"type": "object", "properties": {"a": {"type": "nonsense"}}}, "no_schema"),
+        WithSchema({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}, "remote"),
+    ]
+    plugins = make_plugins(demo=[untyped, 42, *bad_schemas, hello, hello])
+    assert list(plugins.tools) == ["demo_hello"]
+    said = problems(plugins)["demo"]
+    assert len(said) == 6
+    assert "parameter 'text' has no type hint" in said[0]
+    assert "neither a typed function nor a Tool" in said[1]
+    assert "root must have type object" in said[2]
+    assert "demo_no_schema" in said[3]
+    assert "demo_remote" in said[4]
+    assert "'demo_hello' is taken" in said[5]
+
+
+def test_of_two_plugins_with_one_name_the_first_is_kept(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(demo=[hello])
+    plugins.load([EntryPoint("demo", "json", "toolbox")])
+    assert [plugin.state for plugin in plugins.plugins] == ["loaded", "failed"]
+    assert list(plugins.tools) == ["demo_hello"]
+
+
+def test_a_disabled_plugin_is_shown_but_not_loaded(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(("demo",), demo=[hello])
+    assert (plugins.plugins[0].state, list(plugins.tools)) == ("disabled", [])
+
+
+def test_strict_refuses_to_start_and_names_every_problem(make_plugins: MakePlugins) -> None:
+    with pytest.raises(PluginError, match="broken: import: ModuleNotFoundError"):
+        load_plugins(Settings(plugins_strict=True), [EntryPoint("broken", "no.such.module", "toolbox")])
+    load_plugins(Settings(plugins_strict=True), [])
+
+
+def _with_lifespan(events: list[str], *, fails: bool) -> ModuleType:
+    module = ModuleType("living")
+
+    @toolbox.hookimpl
+    def toolbox_tools() -> list[Any]:
+        return [hello]
+
+    @toolbox.hookimpl
+    @contextlib.asynccontextmanager
+    async def toolbox_lifespan(settings: Settings) -> AsyncIterator[None]:
+        if fails:
+            raise RuntimeError("no connection")
+        events.append("open")
+        yield
+        events.append("close")
+
+    module.toolbox_tools, module.toolbox_lifespan = toolbox_tools, toolbox_lifespan  # type: ignore[attr-defined]
+    return module
+
+
+async def test_a_lifespan_surrounds_the_server(make_plugins: MakePlugins) -> None:
+    events: list[str] = []
+    plugins = make_plugins(living=_with_lifespan(events, fails=False))
+    async with plugins.lifespan(Settings()):
+        assert events == ["open"]
+    assert events == ["open", "close"]
+
+
+async def test_a_lifespan_that_fails_takes_its_own_tools_away_and_no_others(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(living=_with_lifespan([], fails=True), good=[hello])
+    async with plugins.lifespan(Settings()):
+        assert list(plugins.tools) == ["good_hello"]
+    assert problems(plugins)["living"] == ["toolbox_lifespan: RuntimeError: no connection"]
+
+
+def test_the_installed_plugins_have_no_problems() -> None:
+    plugins = load_plugins(Settings())
+    assert {name: said for name, said in problems(plugins).items() if said} == {}
+    assert len(plugins.tools) >= 30
+    assert list(plugins.embedders) == ["all-MiniLM-L6-v2-int8"]
