@@ -1,0 +1,1 @@
+"""find_tool: the search over the catalogue."""

@@ -1,0 +1,52 @@
+"""REST: finding tools by what they do, and tools that are like another."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, FromQuery, JSONBody
+from msgspec import Meta
+
+from toolbox.search.schemas import FindRequest, Match, MatchLimit, to_match
+from toolbox.search.service import SearchService
+from toolbox.settings import Settings
+
+
+@post(
+    "/mcp/find_tool",
+    status_code=200,
+    summary="Find tools",
+    responses={200: ResponseSpec(list[Match], description="Matches, best first")},
+)
+async def find_tool(
+    data: JSONBody[FindRequest], search: NamedDependency[SearchService], settings: NamedDependency[Settings]
+) -> Response[bytes]:
+    """Find tools by what they do, by meaning and by words.
+
+    The header `X-Search-Degraded: true` says that the embedding model failed and words alone were searched.
+    """
+    found = await search.find_tools(data.to_query(settings))
+    headers = {"X-Search-Degraded": "true"} if found.is_degraded else {}
+    body = msgspec.json.encode([to_match(match, data.detail) for match in found.matches])
+    return Response(body, media_type="application/json", headers=headers)
+
+
+@get(
+    "/tools/{name:str}/similar",
+    summary="Find tools like this one",
+    responses={200: ResponseSpec(list[Match], description="The most alike first")},
+)
+async def find_similar(
+    name: FromPath[Annotated[str, Meta(min_length=1, max_length=256)]],
+    search: NamedDependency[SearchService],
+    limit: FromQuery[MatchLimit] = 5,
+) -> Response[bytes]:
+    """Tools whose texts mean what this one's do."""
+    matches = await search.find_similar(name, limit)
+    body = msgspec.json.encode([to_match(match, "schema") for match in matches])
+    return Response(body, media_type="application/json")
+
+
+router = Router("/", route_handlers=[find_tool, find_similar], tags=["search"])

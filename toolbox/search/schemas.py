@@ -1,0 +1,68 @@
+"""The shapes of find on the wire."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from toolbox.search.service import SearchQuery, ToolMatch
+from toolbox.settings import Settings
+from toolbox.tools.repository import ToolFilter
+from toolbox.tools.schemas import ShortText, Tags
+
+QueryText = Annotated[str, Meta(min_length=1, max_length=4096, description="What the tool should do, in any words.")]
+MatchLimit = Annotated[int, Meta(ge=1, le=50)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to find; what is not given is as the operator has set it."""
+
+    query: QueryText
+    limit: MatchLimit | UnsetType = UNSET
+    threshold: Annotated[Share | None, Meta(description="Drop matches whose similarity is lower.")] | UnsetType = UNSET
+    category: ShortText | None = None
+    tags: Tags = ()
+    source: ShortText | None = None
+    metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
+    use_hybrid: bool | UnsetType = UNSET
+    vector_weight: Annotated[Share, Meta(description="Share of meaning against words.")] | UnsetType = UNSET
+    detail: Annotated[Literal["schema", "summary"], Meta(description="Whether matches carry their input schema.")] = (
+        "schema"
+    )
+
+    def to_query(self, settings: Settings) -> SearchQuery:
+        """The request with the operator's defaults filled in."""
+        return SearchQuery(
+            self.query,
+            settings.default_search_limit if self.limit is UNSET else self.limit,
+            settings.default_similarity_threshold if self.threshold is UNSET else self.threshold,
+            ToolFilter(category=self.category, tags=self.tags, source=self.source, metadata=self.metadata),
+            settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
+            settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
+        )
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """A tool that was found; `similarity` is 1.0 only when the query spells its name."""
+
+    name: str
+    title: str | None
+    description: str
+    category: str | None
+    tags: list[str]
+    version: str
+    similarity: float
+    metadata: dict[str, Any]
+    input_schema: dict[str, Any] | UnsetType = UNSET
+
+
+_SUMMARY = tuple(name for name in Match.__struct_fields__ if name not in {"similarity", "input_schema"})
+
+
+def to_match(match: ToolMatch, detail: Literal["schema", "summary"]) -> dict[str, Any]:
+    """A Match whose JSON fields are spliced in as they are stored."""
+    shown: dict[str, Any] = {name: getattr(match.tool, name) for name in _SUMMARY}
+    shown["similarity"] = match.similarity
+    if detail == "schema":
+        shown["input_schema"] = match.tool.input_schema
+    return shown
