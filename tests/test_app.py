@@ -1,0 +1,232 @@
+"""REST, as callers meet it."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from litestar.testing import AsyncTestClient
+
+from toolbox import ToolError, ToolExample, tool
+from toolbox.app import create_app
+from toolbox.settings import Settings
+
+
+@tool(tags=["demo"], examples=[ToolExample("write a word backwards", {"text": "abc"}, "cba")])
+def reverse(text: str) -> str:
+    """Reverse a text, character by character.
+
+    Args:
+        text: what to reverse
+    """
+    return text[::-1]
+
+
+@tool(category="numbers")
+async def divide(dividend: float, divisor: float) -> float:
+    """Divide one number by another."""
+    if divisor == 0:
+        raise ToolError("a number cannot be divided by zero")
+    return dividend / divisor
+
+
+@tool
+async def crash() -> None:
+    """Fail with a secret inside."""
+    raise RuntimeError("the secret is 42")
+
+
+@tool(timeout_seconds=0.05)
+async def hang() -> None:
+    """Never end."""
+    import asyncio
+
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def client(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[AsyncTestClient[Any]]:
+    plugins = make_plugins(demo=[reverse, divide, crash, hang])
+    async with AsyncTestClient(create_app(settings, plugins)) as opened:
+        while (await opened.get("/health/ready")).status_code != 200:
+            pass
+        yield opened
+
+
+async def test_a_listed_tool_has_everything_that_a_caller_needs(client: AsyncTestClient[Any]) -> None:
+    answer = await client.post("/mcp/list_tools", json={"tags": ["demo"]})
+    assert answer.status_code == 200
+    assert answer.headers["X-Total-Count"] == "1"
+    (listed,) = answer.json()
+    assert listed["name"] == "demo_reverse"
+    assert listed["category"] == "demo"
+    assert listed["source"] == "plugin:demo"
+    assert listed["input_schema"] == {
+        "type": "object",
+        "properties": {"text": {"description": "what to reverse", "type": "string"}},
+        "required": ["text"],
+        "additionalProperties": False,
+    }
+
+
+async def test_pages_follow_each_other_by_their_link(client: AsyncTestClient[Any]) -> None:
+    first = await client.post("/mcp/list_tools", json={"limit": 3})
+    link = first.headers["Link"]
+    assert link.endswith('; rel="next"')
+    second = await client.post(link[1 : link.index(">")], json={"limit": 3})
+    assert [tool["name"] for tool in first.json() + second.json()] == [
+        "demo_crash",
+        "demo_divide",
+        "demo_hang",
+        "demo_reverse",
+    ]
+    assert "Link" not in second.headers
+    beyond = await client.post("/mcp/list_tools", json={"offset": 100})
+    assert (beyond.json(), beyond.headers["X-Total-Count"]) == ([], "4")
+
+
+async def test_a_tool_is_found_by_what_it_does_and_first_by_its_name(client: AsyncTestClient[Any]) -> None:
+    found = (await client.post("/mcp/find_tool", json={"query": "write words backwards"})).json()
+    assert found[0]["name"] == "demo_reverse"
+    by_name = (await client.post("/mcp/find_tool", json={"query": "Demo Divide"})).json()
+    assert (by_name[0]["name"], by_name[0]["similarity"]) == ("demo_divide", 1.0)
+    similarities = [match["similarity"] for match in by_name]
+    assert similarities == sorted(similarities, reverse=True)
+
+
+async def test_filters_and_threshold_narrow_what_is_found(client: AsyncTestClient[Any]) -> None:
+    async def names(**wanted: Any) -> list[str]:
+        answer = await client.post("/mcp/find_tool", json={"query": "divide numbers", **wanted})
+        assert answer.status_code == 200, answer.text
+        return [match["name"] for match in answer.json()]
+
+    assert await names(category="numbers") == ["demo_divide"]
+    assert await names(category="nowhere") == []
+    assert "demo_divide" not in await names(tags=["demo"])
+    assert await names(source="plugin:demo", limit=1) == ["demo_divide"]
+    assert await names(metadata={"id": "7"}) == []
+    assert await names(threshold=1.0) == []
+
+
+async def test_a_summary_leaves_the_schema_out(client: AsyncTestClient[Any]) -> None:
+    found = (await client.post("/mcp/find_tool", json={"query": "reverse", "detail": "summary"})).json()
+    assert "input_schema" not in found[0]
+
+
+async def test_a_call_is_answered_and_can_be_read_back(client: AsyncTestClient[Any]) -> None:
+    request = {"tool_name": "demo_reverse", "arguments": {"text": "abc"}}
+    answer = (await client.post("/mcp/call_tool", json=request)).json()
+    assert (answer["success"], answer["result"], answer["error"]) == (True, "cba", None)
+    recorded = (await client.get(f"/calls/{answer['execution_id']}")).json()
+    assert recorded["result"] == "cba"
+    assert recorded["arguments"] == {"text": "abc"}
+    assert (recorded["channel"], recorded["caller"], recorded["success"]) == ("rest", "anonymous", True)
+
+
+async def test_a_failing_tool_is_an_answer_in_its_own_words(client: AsyncTestClient[Any]) -> None:
+    request = {"tool_name": "demo_divide", "arguments": {"dividend": 1, "divisor": 0}}
+    answer = await client.post("/mcp/call_tool", json=request)
+    assert answer.status_code == 200
+    assert answer.json()["success"] is False
+    assert answer.json()["error"] == {"code": "tool_failed", "message": "a number cannot be divided by zero"}
+
+
+async def test_a_crash_says_nothing_of_its_inside(client: AsyncTestClient[Any]) -> None:
+    answer = (await client.post("/mcp/call_tool", json={"tool_name": "demo_crash"})).json()
+    assert answer["error"]["code"] == "tool_crashed"
+    assert "42" not in answer["error"]["message"]
+    assert "error_id" in answer["error"]["message"]
+
+
+async def test_a_call_ends_when_its_time_is_over(client: AsyncTestClient[Any]) -> None:
+    answer = (await client.post("/mcp/call_tool", json={"tool_name": "demo_hang"})).json()
+    assert answer["error"] == {"code": "tool_timeout", "message": "demo_hang took longer than 0.05 s"}
+
+
+async def test_every_wrong_argument_is_named_with_its_path(client: AsyncTestClient[Any]) -> None:
+    request = {"tool_name": "demo_divide", "arguments": {"dividend": "one", "divisor": None}}
+    answer = await client.post("/mcp/call_tool", json=request)
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["code"] == "invalid_arguments"
+    assert {violation["path"] for violation in problem["violations"]} == {"/dividend", "/divisor"}
+
+
+async def test_an_unknown_tool_is_answered_with_near_names(client: AsyncTestClient[Any]) -> None:
+    answer = await client.post("/mcp/call_tool", json={"tool_name": "demo_revers"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["suggestions"][0] == "demo_reverse"
+
+
+async def test_similar_tools_need_a_model_and_a_known_tool(client: AsyncTestClient[Any]) -> None:
+    assert (await client.get("/tools/demo_reverse/similar")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/mcp/find_tool", {"query": ""}, "query"),
+        ("/mcp/find_tool", {"query": "x" * 4097}, "query"),
+        ("/mcp/find_tool", {"query": "x", "limit": 51}, "limit"),
+        ("/mcp/find_tool", {"query": "x", "vector_weight": 2}, "vector_weight"),
+        ("/mcp/find_tool", {"query": "x", "categry": "y"}, "categry"),
+        ("/mcp/find_tool", {"query": "x", "category": "a\0b"}, "NUL"),
+        ("/mcp/find_tool", {"query": "a\0b", "metadata": {"a": "\0"}}, "NUL"),
+        ("/mcp/find_tool", [], "object"),
+        ("/mcp/list_tools", {"limit": 0}, "limit"),
+        ("/mcp/list_tools", {"offset": -1}, "offset"),
+        ("/mcp/list_tools", {"offset": 10**30}, "offset"),
+        ("/mcp/call_tool", {"tool_name": ""}, "tool_name"),
+        ("/mcp/call_tool", {"tool_name": "x", "arguments": []}, "arguments"),
+        ("/mcp/call_tool", {"tool_name": "x", "timeout_seconds": 0}, "timeout_seconds"),
+    ],
+)
+async def test_wrong_input_is_refused_with_a_sentence(
+    client: AsyncTestClient[Any], path: str, body: Any, said: str
+) -> None:
+    answer = await client.post(path, json=body)
+    assert answer.status_code in {400, 404, 422}
+    assert said in answer.json()["detail"]
+    assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'"\\ud800"', b"[" * 5000, b'{"query": 1e999}'])
+async def test_a_body_that_is_no_json_is_refused(client: AsyncTestClient[Any], body: bytes) -> None:
+    answer = await client.post("/mcp/find_tool", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+
+
+async def test_unknown_paths_and_methods_are_problems_too(client: AsyncTestClient[Any]) -> None:
+    assert (await client.get("/nowhere")).json()["code"] == "not_found"
+    assert (await client.put("/mcp/find_tool")).json()["code"] == "method_not_allowed"
+    assert (await client.get("/calls/no-uuid")).status_code == 404
+    assert (await client.get("/calls/00000000-0000-0000-0000-000000000000")).status_code == 404
+
+
+async def test_a_body_over_the_limit_is_refused(settings: Settings, client: AsyncTestClient[Any]) -> None:
+    body = b'{"query": "' + b"x" * settings.max_request_size + b'"}'
+    answer = await client.post("/mcp/find_tool", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+async def test_a_harmless_request_id_is_taken_over_and_another_replaced(client: AsyncTestClient[Any]) -> None:
+    assert (await client.get("/live", headers={"X-Request-Id": "abc-1"})).headers["X-Request-Id"] == "abc-1"
+    assert (await client.get("/live", headers={"X-Request-Id": "a b;c"})).headers["X-Request-Id"] != "a b;c"
+
+
+async def test_the_catalogue_is_described_in_numbers(client: AsyncTestClient[Any]) -> None:
+    await client.post("/mcp/call_tool", json={"tool_name": "demo_reverse", "arguments": {"text": "abc"}})
+    stats = (await client.get("/stats")).json()
+    assert stats["tools"] == {"active": 4, "inactive": 0, "embedded": 0, "by_source": {"plugin:demo": 4}}
+    assert (stats["calls"]["calls"], stats["calls"]["succeeded"], stats["categories"]) == (1, 1, 2)
+    categories = (await client.get("/categories")).json()
+    assert categories == [{"category": "demo", "tools": 3}, {"category": "numbers", "tools": 1}]
+
+
+async def test_the_documentation_needs_nothing_from_elsewhere(client: AsyncTestClient[Any]) -> None:
+    page = (await client.get("/docs")).text
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-standalone-preset.js", "favicon-32x32.png"):
+        assert f"/docs/assets/{asset}" in page
+        assert (await client.get(f"/docs/assets/{asset}")).status_code == 200

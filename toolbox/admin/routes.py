@@ -1,0 +1,36 @@
+"""REST for operators: the catalogue in numbers, and the plugins of this replica."""
+
+from datetime import datetime
+
+from litestar import Router, get
+from litestar.di import NamedDependency
+
+from toolbox.admin.schemas import Stats
+from toolbox.admin.service import count_tools
+from toolbox.calls.history import History
+from toolbox.database import Database
+from toolbox.plugins import Plugin, Plugins
+from toolbox.search.service import SearchService
+from toolbox.version import VERSION
+
+
+@get("/stats", summary="The catalogue in numbers")
+async def get_stats(
+    database: NamedDependency[Database],
+    search: NamedDependency[SearchService],
+    history: NamedDependency[History],
+    started_at: NamedDependency[datetime],
+) -> Stats:
+    """How many tools there are, where they come from, and how calls went."""
+    counts, categories = await count_tools(database, search.model_name)
+    calls = await history.statistics()
+    return Stats(counts, categories, calls, search.model_name, started_at, VERSION)
+
+
+@get("/admin/plugins", summary="List plugins")
+async def list_plugins(plugins: NamedDependency[Plugins]) -> list[Plugin]:
+    """The plugins that this replica has installed, what each offers, and what is wrong with it."""
+    return plugins.plugins
+
+
+router = Router("/", route_handlers=[get_stats, list_plugins], tags=["admin"])

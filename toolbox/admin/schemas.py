@@ -1,0 +1,27 @@
+"""The shapes of the operators' views on the wire."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from toolbox.calls.history import CallStatistics
+
+
+class ToolCounts(Struct, frozen=True):
+    """How many tools there are, and how many the embedding model has seen."""
+
+    active: int
+    inactive: int
+    embedded: int
+    by_source: dict[str, int]
+
+
+class Stats(Struct, frozen=True):
+    """The catalogue and its use in numbers."""
+
+    tools: ToolCounts
+    categories: int
+    calls: CallStatistics
+    embedding_model: str | None
+    started_at: datetime
+    version: str

@@ -1,0 +1,172 @@
+"""The web application: connects the services to their routes."""
+
+import contextlib
+import importlib.util
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+from litestar import Litestar, MediaType, Request, Router, get
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Contact, License
+from litestar.response import Redirect
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+
+from toolbox.admin import routes as admin_routes
+from toolbox.calls import routes as call_routes
+from toolbox.database import Database
+from toolbox.errors import DatabaseUnavailable
+from toolbox.health import Check, create_health_router
+from toolbox.middleware import RequestLog
+from toolbox.plugins import Plugins
+from toolbox.problems import to_problem
+from toolbox.redis import create_redis, redis_problem
+from toolbox.search import routes as search_routes
+from toolbox.services import Services, open_services, serving
+from toolbox.settings import Settings
+from toolbox.tools import routes as tool_routes
+from toolbox.version import VERSION
+
+INTRODUCTION = """\
+ToolBox is the place where AI agents find and call tools. Agents speak MCP at `/mcp`; this page describes the REST
+interface to the same things. Errors are problem details (RFC 9457) with a stable `code` and a `request_id`.
+"""
+
+
+def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
+    """The application; it connects to everything when the server starts it.
+
+    Without `plugins`, those that are installed are loaded.
+    """
+    client = create_redis(settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_services(settings, plugins) as services:
+            app.state.services = state.services = services
+            async with serving(services):
+                yield
+        if client:
+            await client.aclose()
+
+    state = State()
+
+    checks = {
+        "database": lambda: _check_database(state.services.database),
+        "embeddings": lambda: _check_embeddings(state.services),
+        "history": lambda: _check_history(state.services),
+        "plugins": lambda: _check_plugins(state.services),
+        "redis": lambda: _check_redis(client),
+    }
+    app = Litestar(
+        route_handlers=[
+            _home,
+            _documentation,
+            admin_routes.router,
+            call_routes.router,
+            search_routes.router,
+            tool_routes.router,
+            create_health_router(checks, lambda: bool(state.services.is_ready), VERSION),
+            _swagger_assets(),
+        ],
+        lifespan=[lifespan],
+        dependencies=_dependencies(),
+        exception_handlers={Exception: to_problem},
+        openapi_config=_openapi(),
+        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        request_max_body_size=settings.max_request_size,
+        logging_config=None,
+    )
+    return RequestLog(app)
+
+
+def _dependencies() -> dict[str, Provide]:
+    """What handlers may ask for by name: parts of the services."""
+
+    def part(name: str) -> Provide:
+        def provide(state: State) -> Any:
+            return getattr(state.services, name)
+
+        return Provide(provide, sync_to_thread=False)
+
+    names = ("calls", "database", "history", "plugins", "search", "settings", "started_at", "tools")
+    return {name: part(name) for name in names}
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="ToolBox",
+        version=VERSION,
+        description=INTRODUCTION,
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        contact=Contact(name="The ToolBox authors"),
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+    )
+
+
+_PAGE = SwaggerRenderPlugin(
+    js_url="/docs/assets/swagger-ui-bundle.js",
+    css_url="/docs/assets/swagger-ui.css",
+    standalone_preset_js_url="/docs/assets/swagger-ui-standalone-preset.js",
+    favicon='<link rel="icon" href="/docs/assets/favicon-32x32.png">',
+)
+
+
+@get("/docs", include_in_schema=False, media_type=MediaType.HTML)
+async def _documentation(request: Request[Any, Any, Any]) -> bytes:
+    # Registered by hand: as the framework's own page at "/docs" it would answer every unknown path in HTML.
+    return _PAGE.render(request, request.app.openapi_schema.to_schema())
+
+
+@get("/", include_in_schema=False)
+async def _home() -> Redirect:
+    return Redirect("/docs")
+
+
+def _swagger_assets() -> Router:
+    """The documentation page's scripts come from an installed package, so that it works without internet."""
+    found = importlib.util.find_spec("swagger_ui")
+    folders = (found.submodule_search_locations if found else None) or []
+    return create_static_files_router(
+        "/docs/assets", [Path(folder) / "static" for folder in folders], include_in_schema=False
+    )
+
+
+async def _check_database(database: Database) -> Check:
+    try:
+        await database.fetch("select 1")
+    except DatabaseUnavailable as error:
+        return Check("down", error.message)
+    return Check("ok")
+
+
+async def _check_embeddings(services: Services) -> Check:
+    if services.embed is None:
+        return Check("off", "no plugin offers an embedding model: tools are found by words alone")
+    if services.sync_problem:
+        return Check("degraded", services.sync_problem)
+    return Check("ok", services.embed[0].name)
+
+
+async def _check_history(services: Services) -> Check:
+    dropped = services.history.dropped
+    return Check("degraded", f"{dropped} calls were dropped from the history") if dropped else Check("ok")
+
+
+async def _check_plugins(services: Services) -> Check:
+    failing = [plugin.name for plugin in services.plugins.plugins if plugin.problems]
+    return Check("degraded", f"plugins with problems: {', '.join(failing)}") if failing else Check("ok")
+
+
+async def _check_redis(client: "redis.asyncio.Redis | None") -> Check:
+    if client is None:
+        return Check("off", "REDIS_URL is not set")
+    problem = await redis_problem(client)
+    return Check("degraded", problem) if problem else Check("ok")

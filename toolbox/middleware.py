@@ -1,0 +1,68 @@
+"""The outermost layer of the server: gives every request an id and writes one log line for each.
+
+It wraps the whole application, because middleware inside the framework never sees an unknown path.
+"""
+
+import re
+import time
+from uuid import uuid4
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+logger = structlog.get_logger("toolbox.access")
+
+_PROBED = frozenset({"/live", "/ready", "/health", "/health/live", "/health/ready", "/health/detailed"})
+"""Asked every few seconds by whatever watches the server; they would drown the rest of the log."""
+
+_SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class RequestLog:
+    """Takes over the caller's X-Request-Id where it is harmless, gives it back, and logs what came of the request.
+
+    Neither headers nor bodies are logged: arguments of tools may be secret.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI 3)."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        request_id = _inherited_id(scope) or uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        start, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            log = logger.debug if scope["path"] in _PROBED else logger.info
+            log(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - start) * 1000, 2),
+                request_id=request_id,
+            )
+
+
+def _inherited_id(scope: HTTPScope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
+            return value.decode()
+    return None

@@ -1,0 +1,40 @@
+"""Redis or Valkey, where there is one: the connection pool, and whether it answers."""
+
+import asyncio
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from toolbox.settings import Settings
+
+ANSWER_SECONDS = 1.0
+
+
+def create_redis(settings: Settings) -> redis.asyncio.Redis | None:
+    """A client of REDIS_URL; it connects when first used. Without REDIS_URL there is none.
+
+    Callers queue for one of the pool's connections; the default pool would raise when they are all in use.
+    """
+    if settings.redis_url is None:
+        return None
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        settings.redis_url.reveal(),
+        max_connections=20,
+        timeout=ANSWER_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+async def redis_problem(client: redis.asyncio.Redis) -> str | None:
+    """Why Redis cannot be used now; None if it answers."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await client.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    return None

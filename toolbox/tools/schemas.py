@@ -1,0 +1,85 @@
+"""The shapes of tools on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from toolbox.definitions import ToolAnnotations, ToolExample
+from toolbox.tools.repository import StoredTool, ToolFilter
+
+ShortText = Annotated[str, Meta(max_length=256)]
+Tags = Annotated[tuple[ShortText, ...], Meta(max_length=50)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Offset = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+
+
+class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which tools to list; what is not given does not restrict."""
+
+    category: ShortText | None = None
+    tags: Tags = ()
+    source: ShortText | None = None
+    metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
+    active_only: bool = True
+    limit: Limit = 100
+    offset: Offset = 0
+
+    def to_filter(self) -> ToolFilter:
+        """The part that says which tools."""
+        return ToolFilter(
+            category=self.category,
+            tags=self.tags,
+            source=self.source,
+            metadata=self.metadata,
+            active_only=self.active_only,
+        )
+
+
+class ToolSummary(Struct, frozen=True, kw_only=True):
+    """A tool in a list."""
+
+    name: str
+    title: str | None
+    description: str
+    category: str | None
+    tags: list[str]
+    input_schema: dict[str, Any]
+    annotations: ToolAnnotations
+    version: str
+    source: str
+    active: bool
+    metadata: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ToolDetail(ToolSummary, frozen=True, kw_only=True):
+    """Everything about a tool."""
+
+    long_description: str | None
+    author: str | None
+    output_schema: dict[str, Any] | None
+    examples: list[ToolExample]
+    timeout_seconds: float | None
+
+
+class CategoryCount(Struct, frozen=True):
+    """A category and how many active tools it has."""
+
+    category: str
+    tools: int
+
+
+_SUMMARY = tuple(name for name in ToolSummary.__struct_fields__)
+_DETAIL = tuple(name for name in ToolDetail.__struct_fields__)
+
+
+def to_summary(tool: StoredTool) -> dict[str, Any]:
+    """A ToolSummary whose JSON fields are spliced in as they are stored."""
+    return {name: getattr(tool, name) for name in _SUMMARY}
+
+
+def to_detail(tool: StoredTool) -> dict[str, Any]:
+    """A ToolDetail whose JSON fields are spliced in as they are stored."""
+    return {name: getattr(tool, name) for name in _DETAIL}
