@@ -1,0 +1,80 @@
+"""The plugin as ToolBox sees it: every tool is described in full, and its examples are run and compared."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+import toolbox
+import toolbox_data
+from toolbox.tools.function import FunctionTool
+
+TOOLS = {tool.definition.name: tool for tool in map(FunctionTool, toolbox_data.toolbox_tools())}
+PURE = toolbox.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+
+
+async def run_in_a_thread(function: Callable[[], Any]) -> Any:
+    return await asyncio.to_thread(function)
+
+
+async def call(name: str, arguments: dict[str, Any]) -> Any:
+    """Call a tool as ToolBox does: with arguments that came as JSON, in a thread, to a value that is JSON again."""
+    context = toolbox.ToolContext(
+        tool_name=name, execution_id="1", caller="tests", timeout_seconds=10, run_blocking=run_in_a_thread
+    )
+    result = await TOOLS[name].call(msgspec.json.decode(msgspec.json.encode(arguments)), context)
+    return msgspec.json.decode(msgspec.json.encode(result.value))
+
+
+def test_tools_have_short_names_because_toolbox_puts_the_plugin_before_them() -> None:
+    assert list(TOOLS) == [
+        "json_to_csv",
+        "csv_to_json",
+        "json_to_yaml",
+        "yaml_to_json",
+        "toml_to_json",
+        "format_json",
+        "validate_json",
+        "flatten",
+        "unflatten",
+        "query",
+        "query_pointer",
+        "diff_json",
+        "merge",
+    ]
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_says_all_that_callers_and_search_need(name: str) -> None:
+    definition = TOOLS[name].definition
+    parameters = definition.input_schema["properties"]
+    assert definition.title
+    assert 50 <= len(definition.description) <= 160
+    assert definition.category == "data"
+    assert len(definition.tags) >= 3
+    assert 2 <= len(definition.examples) <= 3
+    assert definition.annotations == PURE
+    assert [parameter for parameter in parameters if not parameters[parameter].get("description")] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "example"),
+    [(name, example) for name, tool in TOOLS.items() for example in tool.definition.examples],
+    ids=lambda value: value.query if isinstance(value, toolbox.ToolExample) else value,
+)
+async def test_an_example_gives_the_result_that_it_shows(name: str, example: toolbox.ToolExample) -> None:
+    assert isinstance(example.arguments, dict)
+    assert await call(name, example.arguments) == example.result
+
+
+async def test_text_over_the_limit_is_refused_by_the_schema() -> None:
+    with pytest.raises(Exception, match="length <= 500000"):
+        await call("toml_to_json", {"text": " " * 500_001})
+
+
+async def test_a_separator_that_paths_use_themselves_is_refused_by_the_schema() -> None:
+    for separator in ("[", "]", "\\", "", ".."):
+        with pytest.raises(Exception, match="do not fit its schema"):
+            await call("flatten", {"value": {"a": 1}, "separator": separator})
