@@ -111,7 +111,7 @@ async def open_database(
     """
     with _translated_errors():
         pool = await asyncpg.create_pool(
-            min_size=min(pool_size, 2),
+            min_size=0,  # connections are opened by need: a floor would be restored in the background, loudly
             max_size=pool_size + max_overflow,
             connect=_connect_pooled,
             init=_prepare_connection,
@@ -187,8 +187,9 @@ async def pooler_warning(url: str) -> str | None:
     if len(set(backends)) == len(backends):
         return None
     return (
-        "DATABASE_URL leads to a transaction pooler: session settings are lost between statements, so searches in "
-        "large catalogues find less and take longer; give ToolBox a direct connection or a session pool"
+        "DATABASE_URL leads to a transaction pooler: prepared statements fail unless it keeps them (PgBouncer 1.21 and "
+        "later, max_prepared_statements), and session settings are lost, so searches in large catalogues find less and "
+        "take longer; give ToolBox a direct connection or a session pool"
     )
 
 
@@ -301,6 +302,7 @@ UNREACHABLE: tuple[type[BaseException], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # it accepts no connections now
     asyncpg.InsufficientPrivilegeError,
     asyncpg.FeatureNotSupportedError,
     asyncpg.UndefinedFileError,

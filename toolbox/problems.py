@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 
 from toolbox.errors import ToolboxError
 
@@ -30,6 +31,16 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str = "about:blank"
     request_id: str = ""
     error_id: str = ""
+
+
+def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """What a route's documentation says of the errors that it may answer with."""
+    return {
+        status: ResponseSpec(
+            Problem, generate_examples=False, media_type=MEDIA_TYPE, description=HTTPStatus(status).phrase
+        )
+        for status in statuses
+    }
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -10,11 +10,12 @@ from toolbox.admin.service import count_tools
 from toolbox.calls.history import History
 from toolbox.database import Database
 from toolbox.plugins import Plugin, Plugins
+from toolbox.problems import problem_responses
 from toolbox.search.service import SearchService
 from toolbox.version import VERSION
 
 
-@get("/stats", summary="The catalogue in numbers")
+@get("/stats", summary="The catalogue in numbers", responses=problem_responses(503))
 async def get_stats(
     database: NamedDependency[Database],
     search: NamedDependency[SearchService],

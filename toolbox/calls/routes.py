@@ -12,11 +12,20 @@ from toolbox.calls.history import History
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall, to_response
 from toolbox.calls.service import CallService
 from toolbox.errors import NotFound
+from toolbox.problems import problem_responses
 
 CALLER = "anonymous"
 
 
-@post("/mcp/call_tool", status_code=200, summary="Call a tool")
+@post(
+    "/mcp/call_tool",
+    status_code=200,
+    summary="Call a tool",
+    responses={
+        200: ResponseSpec(CallToolResponse, description="What came of the call; a tool that fails is an answer too"),
+        **problem_responses(400, 404, 409, 413, 422, 503),
+    },
+)
 async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[CallService]) -> CallToolResponse:
     """Call a tool once.
 
@@ -29,7 +38,10 @@ async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[Call
 @get(
     "/calls/{call_id:uuid}",
     summary="Read a call",
-    responses={200: ResponseSpec(RecordedCall, description="The call as it was recorded")},
+    responses={
+        200: ResponseSpec(RecordedCall, description="The call as it was recorded"),
+        **problem_responses(404, 503),
+    },
 )
 async def get_call(call_id: FromPath[UUID], history: NamedDependency[History]) -> Response[bytes]:
     """One of your own calls, as it was recorded."""

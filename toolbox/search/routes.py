@@ -6,10 +6,11 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
-from toolbox.search.schemas import FindRequest, Match, MatchLimit, to_match
+from toolbox.problems import problem_responses
+from toolbox.search.schemas import FindRequest, Match, to_match
 from toolbox.search.service import SearchService
 from toolbox.settings import Settings
 
@@ -18,7 +19,10 @@ from toolbox.settings import Settings
     "/mcp/find_tool",
     status_code=200,
     summary="Find tools",
-    responses={200: ResponseSpec(list[Match], description="Matches, best first")},
+    responses={
+        200: ResponseSpec(list[Match], description="Matches, best first"),
+        **problem_responses(400, 413, 503),
+    },
 )
 async def find_tool(
     data: JSONBody[FindRequest], search: NamedDependency[SearchService], settings: NamedDependency[Settings]
@@ -36,12 +40,15 @@ async def find_tool(
 @get(
     "/tools/{name:str}/similar",
     summary="Find tools like this one",
-    responses={200: ResponseSpec(list[Match], description="The most alike first")},
+    responses={
+        200: ResponseSpec(list[Match], description="The most alike first"),
+        **problem_responses(400, 404, 503),
+    },
 )
 async def find_similar(
     name: FromPath[Annotated[str, Meta(min_length=1, max_length=256)]],
     search: NamedDependency[SearchService],
-    limit: FromQuery[MatchLimit] = 5,
+    limit: Annotated[int, QueryParameter(ge=1, le=50)] = 5,
 ) -> Response[bytes]:
     """Tools whose texts mean what this one's do."""
     matches = await search.find_similar(name, limit)

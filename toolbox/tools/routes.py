@@ -6,16 +6,15 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta
 
 from toolbox.errors import ToolNotFound
+from toolbox.problems import problem_responses
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.schemas import (
     CategoryCount,
-    Limit,
     ListRequest,
-    Offset,
     ToolDetail,
     ToolSummary,
     to_detail,
@@ -29,13 +28,16 @@ ToolName = Annotated[str, Meta(min_length=1, max_length=256)]
     "/mcp/list_tools",
     status_code=200,
     summary="List tools",
-    responses={200: ResponseSpec(list[ToolSummary], description="A page of tools in the order of their names")},
+    responses={
+        200: ResponseSpec(list[ToolSummary], description="A page of tools in the order of their names"),
+        **problem_responses(400, 413, 503),
+    },
 )
 async def list_tools(
     data: JSONBody[ListRequest],
     tools: NamedDependency[ToolRepository],
-    limit: FromQuery[Limit | None] = None,
-    offset: FromQuery[Offset | None] = None,
+    limit: Annotated[int | None, QueryParameter(ge=1, le=1000)] = None,
+    offset: Annotated[int | None, QueryParameter(ge=0, le=1_000_000_000)] = None,
 ) -> Response[bytes]:
     """List tools in the order of their names.
 
@@ -53,7 +55,10 @@ async def list_tools(
 @get(
     "/tools/{name:str}",
     summary="Look at a tool",
-    responses={200: ResponseSpec(ToolDetail, description="Everything about the tool")},
+    responses={
+        200: ResponseSpec(ToolDetail, description="Everything about the tool"),
+        **problem_responses(400, 404, 503),
+    },
 )
 async def get_tool(name: FromPath[ToolName], tools: NamedDependency[ToolRepository]) -> Response[bytes]:
     """Everything about one active tool."""
@@ -63,7 +68,7 @@ async def get_tool(name: FromPath[ToolName], tools: NamedDependency[ToolReposito
     return _json(to_detail(tool))
 
 
-@get("/categories", summary="Count tools by category")
+@get("/categories", summary="Count tools by category", responses=problem_responses(503))
 async def list_categories(tools: NamedDependency[ToolRepository]) -> list[CategoryCount]:
     """Categories of active tools, largest first."""
     return [CategoryCount(category, count) for category, count in await tools.count_categories()]
