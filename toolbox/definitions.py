@@ -143,11 +143,14 @@ def shorten_name(name: str) -> str:
     return f"{safe[:55]}_{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
-def unique_name(name: str, taken: "Mapping[str, Any] | set[str]") -> str:
-    """The safe form of a name, or with `_2`, `_3` ... behind it where that is taken."""
+def unique_name(name: str, taken: "Mapping[str, Any] | set[str]", first: int = 2) -> str:
+    """The safe form of a name, or with `_2`, `_3` ... behind it where that is taken.
+
+    Whoever names many alike gives the `first` number to try, so that those before it are not tried again.
+    """
     safe = shorten_name(name)
-    candidate, number = safe, 1
+    candidate, number = safe, first
     while candidate in taken:
-        number += 1
         candidate = f"{safe[: 63 - len(str(number))]}_{number}"
+        number += 1
     return candidate
