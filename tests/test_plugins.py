@@ -30,8 +30,10 @@ def untyped(text):  # type: ignore[no-untyped-def]
 class WithSchema:
     """A Tool of its own kind."""
 
-    def __init__(self, input_schema: dict[str, Any], name: str = "custom") -> None:
-        self.definition = ToolDefinition(name=name, input_schema=input_schema)
+    def __init__(
+        self, input_schema: dict[str, Any], name: str = "custom", output_schema: dict[str, Any] | None = None
+    ) -> None:
+        self.definition = ToolDefinition(name=name, input_schema=input_schema, output_schema=output_schema)
 
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         return ToolResult.of(arguments)
@@ -117,6 +119,26 @@ def test_one_bad_tool_leaves_the_others_of_its_plugin(make_plugins: MakePlugins)
     assert "'demo_hello' is taken" in said[5]
 
 
+def test_a_schema_that_names_an_unknown_draft_is_refused_and_the_draft_is_not_fetched(
+    make_plugins: MakePlugins, requests_seen: tuple[str, list[str]]
+) -> None:
+    address, seen = requests_seen
+    unknown = {"type": "object", "$schema": f"{address}/draft"}
+    plugins = make_plugins(demo=[WithSchema(unknown, "in"), WithSchema({"type": "object"}, "out", unknown), hello])
+    assert list(plugins.tools) == ["demo_hello"]
+    said = problems(plugins)["demo"]
+    assert len(said) == 2
+    assert "demo_in: the input schema is not JSON Schema" in said[0]
+    assert "demo_out: the output schema is not JSON Schema" in said[1]
+    assert seen == []
+
+
+def test_a_schema_of_an_older_draft_that_says_so_is_taken(make_plugins: MakePlugins) -> None:
+    properties = {"pair": {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]}}
+    old = {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": properties}
+    assert list(make_plugins(demo=[WithSchema(old)]).tools) == ["demo_custom"]
+
+
 def test_of_two_plugins_with_one_name_the_first_is_kept(make_plugins: MakePlugins) -> None:
     plugins = make_plugins(demo=[hello])
     plugins.load([EntryPoint("demo", "json", "toolbox")])
@@ -135,7 +157,7 @@ def test_strict_refuses_to_start_and_names_every_problem(make_plugins: MakePlugi
     load_plugins(Settings(plugins_strict=True), [])
 
 
-def _with_lifespan(events: list[str], *, fails: bool) -> ModuleType:
+def _with_lifespan(events: list[str], *, fails: bool = False, fails_at_the_end: bool = False) -> ModuleType:
     module = ModuleType("living")
 
     @toolbox.hookimpl
@@ -150,6 +172,8 @@ def _with_lifespan(events: list[str], *, fails: bool) -> ModuleType:
         events.append("open")
         yield
         events.append("close")
+        if fails_at_the_end:
+            raise RuntimeError("cannot let go")
 
     module.toolbox_tools, module.toolbox_lifespan = toolbox_tools, toolbox_lifespan  # type: ignore[attr-defined]
     return module
@@ -168,6 +192,16 @@ async def test_a_lifespan_that_fails_takes_its_own_tools_away_and_no_others(make
     async with plugins.lifespan(Settings()):
         assert list(plugins.tools) == ["good_hello"]
     assert problems(plugins)["living"] == ["toolbox_lifespan: RuntimeError: no connection"]
+
+
+async def test_a_lifespan_that_fails_on_the_way_out_keeps_no_other_from_closing(make_plugins: MakePlugins) -> None:
+    events: list[str] = []
+    bad, good = _with_lifespan(events, fails_at_the_end=True), _with_lifespan(events)
+    plugins = make_plugins(good=good, worse=bad)
+    async with plugins.lifespan(Settings()):
+        pass
+    assert events == ["open", "open", "close", "close"]
+    assert problems(plugins)["worse"] == ["toolbox_lifespan: RuntimeError: cannot let go"]
 
 
 def test_the_installed_plugins_have_no_problems() -> None:

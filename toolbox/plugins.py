@@ -5,12 +5,12 @@ everything else of it, and every other plugin, goes on.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-import jsonschema_rs
 import pluggy
+from jsonschema_rs import validator_for
 from msgspec import Struct, structs
 
 import toolbox.hookspecs
@@ -21,11 +21,12 @@ from toolbox.settings import Settings
 from toolbox.tools.function import as_tool
 from toolbox.tools.registry import RegisteredTool
 from toolbox.tools.sync import PLUGIN_SOURCE
+from toolbox.tools.validity import compile_error
 
 GROUP = "toolbox"
 
 
-class Problem(Struct, frozen=True):
+class PluginProblem(Struct, frozen=True):
     """Something of a plugin that does not work: where, and what was said."""
 
     where: str
@@ -41,11 +42,11 @@ class Plugin(Struct):
     state: Literal["loaded", "failed", "disabled"] = "loaded"
     tools: list[str] = []
     embedders: list[str] = []
-    problems: list[Problem] = []
+    problems: list[PluginProblem] = []
 
     def fail(self, where: str, error: BaseException) -> None:
         """Keep a problem."""
-        self.problems.append(Problem(where, f"{type(error).__name__}: {error}"))
+        self.problems.append(PluginProblem(where, f"{type(error).__name__}: {error}"))
 
 
 class Plugins:
@@ -80,7 +81,8 @@ class Plugins:
             for plugin in self._loaded():
                 for context in self._call(plugin, "toolbox_lifespan", settings=settings):
                     with _kept(plugin, "toolbox_lifespan"):
-                        await stack.enter_async_context(context)
+                        await context.__aenter__()
+                        stack.push_async_exit(_leaving(plugin, context))
                         continue
                     self._withdraw(plugin)
             yield
@@ -169,18 +171,14 @@ def check_schemas(definition: ToolDefinition) -> None:
     """Refuse schemas that no validator could use.
 
     Raises:
-        InvalidDefinition: A schema is not JSON Schema 2020-12, or the input's root is no object.
+        InvalidDefinition: A schema is not valid in its draft, or the input's root is no object.
     """
     if definition.input_schema.get("type") != "object":
         raise InvalidDefinition(f"{definition.name}: the input schema's root must have type object")
     for what, schema in (("input", definition.input_schema), ("output", definition.output_schema)):
-        if schema is None:
-            continue
-        try:
-            jsonschema_rs.meta.validate(schema)
-            jsonschema_rs.validator_for(schema, offline=True)
-        except ValueError as error:
-            raise InvalidDefinition(f"{definition.name}: the {what} schema is not JSON Schema: {error}") from error
+        error = None if schema is None else compile_error(schema, validator_for)
+        if error is not None:
+            raise InvalidDefinition(f"{definition.name}: the {what} schema is not JSON Schema: {error}")
 
 
 def _describe(entry_point: EntryPoint) -> Plugin:
@@ -202,6 +200,17 @@ def _complete(definition: ToolDefinition, plugin: Plugin) -> ToolDefinition:
         version=definition.version or plugin.version,
         category=definition.category or plugin.name,
     )
+
+
+def _leaving(plugin: Plugin, context: Any) -> Callable[..., Awaitable[bool]]:
+    """Leave a plugin's lifespan; one that fails on the way out keeps no other from leaving."""
+
+    async def leave(*error: Any) -> bool:
+        with _kept(plugin, "toolbox_lifespan"):
+            await context.__aexit__(*error)
+        return False
+
+    return leave
 
 
 def _iterate(plugin: Plugin, hook: str, offered: Any) -> Iterator[Any]:
