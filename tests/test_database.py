@@ -78,29 +78,6 @@ async def test_both_drivers_read_the_usual_urls(database_url: str, scheme: str) 
     await engine.dispose()
 
 
-@pytest.mark.parametrize("open_with", ["pool", "engine"])
-async def test_both_drivers_obey_sslmode(database_url: str, open_with: str, postgres: str) -> None:
-    """The embedded server has no TLS, so a connection that insists on it must fail, and one that prefers it not."""
-    socket = database_url.partition("host=")[2].partition("&")[0]
-    assert socket
-    url = f"{database_url}&sslmode=require&host=127.0.0.1&port=1"
-    with pytest.raises(DatabaseUnavailable):
-        await _reach(url, open_with)
-
-
-async def _reach(url: str, open_with: str) -> None:
-    if open_with == "pool":
-        async with open_database(url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
-            await database.fetch("select 1")
-        return
-    engine = create_engine(url)
-    try:
-        async with engine.connect():
-            pass
-    finally:
-        await engine.dispose()
-
-
 async def test_a_database_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable, match="PostgreSQL cannot be used"):
         await migrate("postgresql://nobody@127.0.0.1:1/none")
