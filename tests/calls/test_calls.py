@@ -78,9 +78,21 @@ def leave() -> None:
     raise SystemExit(3)
 
 
+TOOLS = [
+    blocking,
+    wait_for_release,
+    show_picture,
+    give_up,
+    unencodable,
+    cancel_itself,
+    leave,
+    wait_in_vain,
+]
+
+
 @pytest.fixture
 async def services(settings: Settings, make_plugins: Callable[..., Plugins]) -> AsyncIterator[Services]:
-    plugins = make_plugins(demo=[blocking, wait_for_release, show_picture, give_up, unencodable, cancel_itself, leave, wait_in_vain])
+    plugins = make_plugins(demo=TOOLS)
     async with open_services(settings, plugins) as opened:
         await opened.sync()
         yield opened
@@ -157,21 +169,22 @@ async def test_a_call_that_its_caller_gave_up_is_remembered(services: Services) 
 
 async def test_no_more_calls_run_at_once_than_allowed(make_plugins: Callable[..., Plugins]) -> None:
     running, most = 0, 0
-    go_on = asyncio.Event()
+    three_run, go_on = asyncio.Event(), asyncio.Event()
 
     async def busy() -> None:
         """Count who runs."""
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if running == 3:
+            three_run.set()
         await go_on.wait()
         running -= 1
 
     tool_ = make_plugins(demo=[busy]).tools["demo_busy"]
     executor = Executor(concurrency=3, timeout_seconds=5)
     calls = [asyncio.create_task(executor.run(tool_, {}, execution_id=str(number), caller="c")) for number in range(10)]
-    while most < 3:
-        await asyncio.sleep(0)
+    await three_run.wait()
     go_on.set()
     outcomes = await asyncio.gather(*calls)
     executor.close()

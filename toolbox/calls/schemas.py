@@ -12,8 +12,8 @@ from toolbox.calls.service import CallRequest, CallResult
 class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which tool to call, and with what."""
 
-    tool_name: Annotated[str, Meta(min_length=1, max_length=256)]
-    arguments: dict[str, Any] = {}
+    tool_name: Annotated[str, Meta(min_length=1, max_length=256, examples=["text_reverse"])]
+    arguments: Annotated[dict[str, Any], Meta(examples=[{"text": "hello"}])] = {}
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] | None = None
 
     def to_call(self, caller: str, channel: str) -> CallRequest:

@@ -9,7 +9,15 @@ from toolbox.settings import Settings
 from toolbox.tools.repository import ToolFilter
 from toolbox.tools.schemas import ShortText, Tags
 
-QueryText = Annotated[str, Meta(min_length=1, max_length=4096, description="What the tool should do, in any words.")]
+QueryText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=4096,
+        description="What the tool should do, in any words.",
+        examples=["convert miles to kilometres"],
+    ),
+]
 MatchLimit = Annotated[int, Meta(ge=1, le=50)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 

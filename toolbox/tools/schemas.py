@@ -17,9 +17,9 @@ Offset = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which tools to list; what is not given does not restrict."""
 
-    category: ShortText | None = None
+    category: Annotated[ShortText | None, Meta(examples=["text"])] = None
     tags: Tags = ()
-    source: ShortText | None = None
+    source: Annotated[ShortText | None, Meta(examples=["plugin:text"])] = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     active_only: bool = True
     limit: Limit = 100
