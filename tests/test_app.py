@@ -230,3 +230,11 @@ async def test_the_documentation_needs_nothing_from_elsewhere(client: AsyncTestC
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "swagger-ui-standalone-preset.js", "favicon-32x32.png"):
         assert f"/docs/assets/{asset}" in page
         assert (await client.get(f"/docs/assets/{asset}")).status_code == 200
+
+
+async def test_a_missing_and_an_unknown_argument_are_named_by_their_path(client: AsyncTestClient[Any]) -> None:
+    answer = await client.post("/mcp/call_tool", json={"tool_name": "demo_reverse", "arguments": {"te/xt": "abc"}})
+    assert answer.json()["violations"] == [
+        {"path": "/te~1xt", "message": "there is no such property"},
+        {"path": "/text", "message": "it is required"},
+    ]

@@ -4,16 +4,15 @@ import contextlib
 import importlib.util
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import redis.asyncio
 from litestar import Litestar, MediaType, Request, Router, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Contact, License
+from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
@@ -23,6 +22,8 @@ from toolbox.calls import routes as call_routes
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable
 from toolbox.health import Check, create_health_router
+from toolbox.mcp.methods import McpServer
+from toolbox.mcp.routes import create_mcp_router
 from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
 from toolbox.problems import to_problem
@@ -32,6 +33,9 @@ from toolbox.services import Services, open_services, serving
 from toolbox.settings import Settings
 from toolbox.tools import routes as tool_routes
 from toolbox.version import VERSION
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 INTRODUCTION = """\
 ToolBox is the place where AI agents find and call tools. Agents speak MCP at `/mcp`; this page describes the REST
@@ -50,6 +54,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services(settings, plugins) as services:
             app.state.services = state.services = services
+            state.mcp = McpServer(services.search, services.calls, services.tools, services.registry, settings)
             async with serving(services):
                 yield
         if client:
@@ -68,6 +73,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         route_handlers=[
             _home,
             _documentation,
+            create_mcp_router(settings, lambda: cast("McpServer", state.mcp)),
             admin_routes.router,
             call_routes.router,
             search_routes.router,
@@ -106,6 +112,13 @@ def _openapi() -> OpenAPIConfig:
         description=INTRODUCTION,
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         contact=Contact(name="The ToolBox authors"),
+        tags=[
+            Tag("search", "Find a tool by what it should do."),
+            Tag("calls", "Call a tool, and read back what came of it."),
+            Tag("tools", "Go through the catalogue."),
+            Tag("admin", "For operators."),
+            Tag("health", "For whatever watches the server."),
+        ],
         path="/schema",
         render_plugins=[JsonRenderPlugin(path="/openapi.json")],
     )
@@ -165,7 +178,7 @@ async def _check_plugins(services: Services) -> Check:
     return Check("degraded", f"plugins with problems: {', '.join(failing)}") if failing else Check("ok")
 
 
-async def _check_redis(client: "redis.asyncio.Redis | None") -> Check:
+async def _check_redis(client: "Redis | None") -> Check:
     if client is None:
         return Check("off", "REDIS_URL is not set")
     problem = await redis_problem(client)

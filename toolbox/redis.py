@@ -1,25 +1,28 @@
 """Redis or Valkey, where there is one: the connection pool, and whether it answers."""
 
 import asyncio
-
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from toolbox.settings import Settings
+
+if TYPE_CHECKING:  # the client takes a quarter of a second to load, and most installations have no Redis
+    from redis.asyncio import Redis
 
 ANSWER_SECONDS = 1.0
 
 
-def create_redis(settings: Settings) -> redis.asyncio.Redis | None:
+def create_redis(settings: Settings) -> "Redis | None":
     """A client of REDIS_URL; it connects when first used. Without REDIS_URL there is none.
 
     Callers queue for one of the pool's connections; the default pool would raise when they are all in use.
     """
     if settings.redis_url is None:
         return None
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
+    from redis.asyncio import BlockingConnectionPool, Redis
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+
+    pool = BlockingConnectionPool.from_url(
         settings.redis_url.reveal(),
         max_connections=20,
         timeout=ANSWER_SECONDS,
@@ -27,11 +30,13 @@ def create_redis(settings: Settings) -> redis.asyncio.Redis | None:
         socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
-    return redis.asyncio.Redis.from_pool(pool)
+    return Redis.from_pool(pool)
 
 
-async def redis_problem(client: redis.asyncio.Redis) -> str | None:
+async def redis_problem(client: "Redis") -> str | None:
     """Why Redis cannot be used now; None if it answers."""
+    from redis.exceptions import RedisError
+
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             await client.ping()

@@ -65,6 +65,11 @@ class Services(Struct):
             self.sync_problem = None
         self.sync_report = self.sync_report or done
 
+    async def warm_up(self) -> None:
+        """Let the embedding model load before the first query waits for it; cached ones cost nothing."""
+        if self.embed:
+            await self.embed[1].embed(["warm up"], "query")
+
     @property
     def is_ready(self) -> bool:
         """Whether the catalogue has been brought up to date since the start."""
@@ -140,6 +145,7 @@ async def _keep_up(services: Services, replica: Replica) -> None:
         try:
             await replica.announce([tool.name for tool in services.registry])
             await services.sync(replica)
+            await services.warm_up()
         except ToolboxError as error:
             services.sync_problem = error.message
             logger.warning("the catalogue could not be brought up to date; trying again", reason=error.message)

@@ -8,18 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import jsonschema_rs
 import structlog
 from msgspec import Struct
 
 from toolbox.definitions import ToolDefinition, ToolResult
-from toolbox.errors import InvalidArguments, Overloaded, ToolError, Violation
+from toolbox.errors import InvalidArguments, Overloaded, ToolError
+from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.base import ToolContext
 from toolbox.tools.registry import RegisteredTool
 
 logger = structlog.get_logger(__name__)
 
-MAX_VIOLATIONS = 20
 MAX_WAITING = 1000
 
 
@@ -76,20 +75,15 @@ class Executor:
             return await _attempt(registered, arguments, context, limit)
 
     def _validate(self, definition: ToolDefinition, arguments: dict[str, Any]) -> None:
-        validator = self._validator(definition)
-        if validator.is_valid(arguments):
-            return
-        violations = [
-            Violation("".join(f"/{_escape(part)}" for part in error.instance_path), error.message)
-            for error in validator.iter_errors(arguments)
-        ]
-        raise InvalidArguments(definition.name, violations[:MAX_VIOLATIONS])
+        violations = find_violations(self._validator(definition), arguments)
+        if violations:
+            raise InvalidArguments(definition.name, violations)
 
     def _validator(self, definition: ToolDefinition) -> Any:
         """Compiled once for each definition; looked up by name, and by identity because a definition may change."""
         compiled_for, validator = self._validators.get(definition.name, (None, None))
         if compiled_for is not definition:
-            validator = jsonschema_rs.validator_for(definition.input_schema, offline=True)
+            validator = compile_schema(definition.input_schema)
             self._validators[definition.name] = (definition, validator)
         return validator
 
@@ -145,7 +139,3 @@ def _comes_from_outside(error: BaseException) -> bool:
     """Whether the caller or the server is ending, rather than the tool having cancelled itself."""
     task = asyncio.current_task()
     return not isinstance(error, asyncio.CancelledError) or task is None or task.cancelling() > 0
-
-
-def _escape(part: str | int) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,40 @@
+"""Arguments against a schema: what is wrong, each with its path."""
+
+from typing import Any
+
+import jsonschema_rs
+
+from toolbox.errors import Violation
+
+MAX_VIOLATIONS = 20
+
+
+def compile_schema(schema: dict[str, Any]) -> Any:
+    """A validator of the schema's own draft, 2020-12 if it names none; nothing is ever fetched."""
+    return jsonschema_rs.validator_for(schema, offline=True)
+
+
+def find_violations(validator: Any, arguments: Any) -> list[Violation]:
+    """The first MAX_VIOLATIONS things wrong; empty if all fits. A missing or unknown property is named by its path."""
+    if validator.is_valid(arguments):
+        return []
+    violations: list[Violation] = []
+    for error in validator.iter_errors(arguments):
+        violations += _explain(error)
+        if len(violations) >= MAX_VIOLATIONS:
+            break
+    return violations[:MAX_VIOLATIONS]
+
+
+def _explain(error: Any) -> list[Violation]:
+    pointer = "".join(f"/{_escape(part)}" for part in error.instance_path)
+    if error.kind.name == "required":
+        return [Violation(f"{pointer}/{_escape(error.kind.property)}", "it is required")]
+    if error.kind.name == "additionalProperties":
+        return [Violation(f"{pointer}/{_escape(name)}", "there is no such property") for name in error.kind.unexpected]
+    return [Violation(pointer, error.message)]
+
+
+def _escape(part: str | int) -> str:
+    """RFC 6901, 3."""
+    return str(part).replace("~", "~0").replace("/", "~1")
