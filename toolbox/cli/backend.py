@@ -1,0 +1,186 @@
+"""Where a command works: on the catalogue of this machine, or on a server behind `--url`.
+
+Both answer with the same plain JSON values, so commands do not care.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import httpx
+import msgspec
+from msgspec import structs
+
+from toolbox.embedded.owner import attach_or_run, default_data_dir
+from toolbox.errors import ToolboxError, ToolNotFound
+from toolbox.settings import Secret, Settings, read_settings
+
+T = TypeVar("T")
+Object: TypeAlias = dict[str, Any]
+
+REMOTE_TIMEOUT_SECONDS = 60.0
+
+
+class Backend(Protocol):
+    """What commands need."""
+
+    async def find(self, request: Object) -> list[Object]:
+        """Matches, best first."""
+        ...
+
+    async def call(self, request: Object) -> Object:
+        """What came of a call."""
+        ...
+
+    async def list_tools(self, request: Object) -> tuple[list[Object], int]:
+        """A page of tools, and how many there are."""
+        ...
+
+    async def get_tool(self, name: str) -> Object:
+        """One tool."""
+        ...
+
+    async def list_plugins(self) -> list[Object]:
+        """The plugins."""
+        ...
+
+
+def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) -> T:
+    """Do some work on the server at `url`, or on this machine's own catalogue."""
+
+    async def remotely(remote_url: str) -> T:
+        async with httpx.AsyncClient(base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS) as client:
+            return await work(Remote(client))
+
+    async def locally(settings: Settings) -> T:
+        async with open_local(settings) as backend:
+            return await work(backend)
+
+    if url:
+        return asyncio.run(remotely(url))
+    with local_settings(command) as settings:
+        return asyncio.run(locally(settings))
+
+
+@contextlib.contextmanager
+def local_settings(command: str) -> Iterator[Settings]:
+    """The settings with a DATABASE_URL: the given one, or that of the embedded PostgreSQL, running meanwhile."""
+    settings = read_settings(os.environ)
+    if settings.database_url is not None:
+        yield settings
+        return
+    with attach_or_run(settings.data_dir or default_data_dir(), command=command) as url:
+        yield structs.replace(settings, database_url=Secret(url))
+
+
+@contextlib.asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator["Local"]:
+    """This machine's catalogue, up to date with the plugins that are installed here."""
+    from toolbox.services import open_services  # slow to load, and not needed with --url
+
+    async with open_services(settings) as services:
+        await services.sync()
+        yield Local(services)
+
+
+class Local:
+    """Works on the services in this process."""
+
+    def __init__(self, services: Any) -> None:
+        self.services = services
+
+    async def find(self, request: Object) -> list[Object]:
+        """See Backend."""
+        from toolbox.search.schemas import FindRequest, to_match
+
+        wanted = msgspec.convert(request, FindRequest)
+        found = await self.services.search.find_tools(wanted.to_query(self.services.settings))
+        return _plain([to_match(match, wanted.detail) for match in found.matches], list[Object])
+
+    async def call(self, request: Object) -> Object:
+        """See Backend."""
+        from toolbox.calls.schemas import CallToolRequest, to_response
+
+        wanted = msgspec.convert(request, CallToolRequest)
+        done = await self.services.calls.call_tool(wanted.to_call("anonymous", "cli"))
+        return _plain(to_response(done), Object)
+
+    async def list_tools(self, request: Object) -> tuple[list[Object], int]:
+        """See Backend."""
+        from toolbox.tools.schemas import ListRequest, to_summary
+
+        wanted = msgspec.convert(request, ListRequest)
+        page = await self.services.tools.list_tools(wanted.to_filter(), limit=wanted.limit, offset=wanted.offset)
+        return _plain([to_summary(tool) for tool in page.tools], list[Object]), page.total
+
+    async def get_tool(self, name: str) -> Object:
+        """See Backend."""
+        from toolbox.tools.schemas import to_detail
+
+        tool = await self.services.tools.get_tool(name)
+        if tool is None:
+            raise ToolNotFound(name, await self.services.tools.near_names(name))
+        return _plain(to_detail(tool), Object)
+
+    async def list_plugins(self) -> list[Object]:
+        """See Backend."""
+        return _plain(self.services.plugins.plugins, list[Object])
+
+
+class Remote:
+    """Works on a server."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def find(self, request: Object) -> list[Object]:
+        """See Backend."""
+        return _decode(await self._ask("POST", "/mcp/find_tool", request), list[Object])
+
+    async def call(self, request: Object) -> Object:
+        """See Backend."""
+        return _decode(await self._ask("POST", "/mcp/call_tool", request), Object)
+
+    async def list_tools(self, request: Object) -> tuple[list[Object], int]:
+        """See Backend."""
+        answer = await self._ask("POST", "/mcp/list_tools", request)
+        return _decode(answer, list[Object]), int(answer.headers["X-Total-Count"])
+
+    async def get_tool(self, name: str) -> Object:
+        """See Backend."""
+        return _decode(await self._ask("GET", f"/tools/{name}"), Object)
+
+    async def list_plugins(self) -> list[Object]:
+        """See Backend."""
+        return _decode(await self._ask("GET", "/admin/plugins"), list[Object])
+
+    async def _ask(self, method: str, path: str, body: Object | None = None) -> httpx.Response:
+        try:
+            answer = await self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise ToolboxError(
+                f"{self._client.base_url} cannot be reached: {str(error) or type(error).__name__}"
+            ) from error
+        if answer.is_error:
+            raise ToolboxError(_detail(answer))
+        return answer
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {answer.status_code} {answer.reason_phrase}"
+
+
+def _plain(value: Any, kind: type[T]) -> T:
+    return msgspec.json.decode(msgspec.json.encode(value), type=kind)
+
+
+def _decode(answer: httpx.Response, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.DecodeError as error:
+        raise ToolboxError(f"{answer.url} does not answer as ToolBox does: {error}") from error

@@ -1,0 +1,125 @@
+"""Commands that change the catalogue: sync and import."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from toolbox.cli.backend import Local, local_settings, open_local
+from toolbox.cli.output import json_option, print_json
+from toolbox.settings import Settings
+from toolbox.tools.catalogue import Catalogue, read_catalogue
+
+
+@click.command()
+@json_option
+def sync(as_json: bool) -> None:
+    """Bring the catalogue to what the installed plugins offer, as the server does when it starts."""
+    with local_settings("sync") as settings:
+        report = asyncio.run(_sync(settings))
+    if as_json:
+        print_json(report)
+        return
+    click.echo(
+        f"{len(report.added)} added, {len(report.updated)} updated, {len(report.shown)} shown again, "
+        f"{len(report.hidden)} hidden, {report.unchanged} unchanged, {report.embedded} embedded"
+    )
+    for conflict in report.conflicts:
+        click.echo(f"left out: {conflict}", err=True)
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--source", help="Where the tools come from; each file's own folder or name if not given.")
+@json_option
+def import_(files: tuple[Path, ...], source: str | None, as_json: bool) -> None:
+    """Import tools from JSON lines: {"id", "name", "description", "input_schema", "tags"} a line.
+
+    Tools that are imported so are listed and found; nothing is known that could run them. Schemas in other dialects are
+    mapped to JSON Schema. Importing a file again updates its tools.
+    """
+    with local_settings("import") as settings:
+        reports = asyncio.run(_import(settings, files, source))
+    if as_json:
+        print_json(reports)
+    else:
+        for report in reports:
+            _print_import(report)
+    if any(report["rejected"] for report in reports):
+        sys.exit(1)
+
+
+async def _sync(settings: Settings) -> Any:
+    async with open_local(settings) as local:
+        return local.services.sync_report
+
+
+async def _import(settings: Settings, files: tuple[Path, ...], source: str | None) -> list[dict[str, Any]]:
+    async with open_local(settings) as local:
+        return [await _import_file(local, file, source or _name_source(file)) for file in files]
+
+
+async def _import_file(local: Local, file: Path, source: str) -> dict[str, Any]:
+    from toolbox.tools.sync import embed_missing, import_tools
+
+    label = f"import:{source}"
+    catalogue = await _read(local, file, label)
+    services = local.services
+    with _progress() as progress:
+        writing = progress.add_task(f"{source}: writing", total=None)
+        report = await import_tools(services.database, [tool.definition for tool in catalogue.tools], source=label)
+        progress.update(writing, total=len(catalogue.tools), completed=len(catalogue.tools))
+        embedding = progress.add_task(f"{source}: embedding", total=None)
+
+        async def advance(done: int, total: int) -> None:
+            progress.update(embedding, completed=done, total=total)
+
+        embedded = await embed_missing(services.database, *services.embed, report=advance) if services.embed else 0
+        progress.update(embedding, total=embedded, completed=embedded)
+    return {
+        "file": str(file),
+        "source": label,
+        "added": len(report.added),
+        "updated": len(report.updated),
+        "unchanged": report.unchanged,
+        "embedded": embedded,
+        "changes": catalogue.changes,
+        "rejected": [{"line": line.line, "reason": line.reason} for line in catalogue.rejected],
+    }
+
+
+async def _read(local: Local, file: Path, label: str) -> Catalogue:
+    tools = local.services.tools
+    taken, names_by_id = await tools.read_names(), await tools.read_imported_names(label)
+    with file.open("rb") as lines:
+        return read_catalogue(lines, source=label, taken=taken, names_by_id=names_by_id)
+
+
+def _name_source(file: Path) -> str:
+    """`bfcl/tools.jsonl` comes from "bfcl"; a file with a name of its own from that."""
+    return file.resolve().parent.name if file.stem == "tools" else file.stem
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _print_import(report: dict[str, Any]) -> None:
+    click.echo(
+        f"{report['file']}: {report['added']} added, {report['updated']} updated, {report['unchanged']} unchanged, "
+        f"{report['embedded']} embedded, {len(report['rejected'])} rejected"
+    )
+    for kind, count in report["changes"].items():
+        click.echo(f"  {kind.replace('_', ' ')}: {count}")
+    for line in report["rejected"]:
+        click.echo(f"  line {line['line']} rejected: {line['reason']}", err=True)
