@@ -77,11 +77,11 @@ class SearchService:
         return SearchResult(_to_matches(rows, query), is_degraded)
 
     async def find_similar(self, name: str, limit: int) -> list[ToolMatch]:
-        """Tools whose texts mean what this one's do, most alike first.
+        """Tools whose texts mean what this one's do, most alike first; none while the tool waits for its embedding.
 
         Raises:
             ToolNotFound: No active tool has this name.
-            NotFound: The tool has no embedding yet.
+            NotFound: There is no embedding model.
         """
         if self._embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
@@ -96,7 +96,7 @@ class SearchService:
             ), near as materialized (
                 select e.tool_id, 1 - (e.embedding::{vector_type} <=> (select embedding from origin)) as cosine
                 from embeddings e
-                where e.model_id = {model.id}
+                where e.model_id = {model.id} and exists (select from origin)
                 order by e.embedding::{vector_type} <=> (select embedding from origin) limit $2 + 20
             )
             select {COLUMNS}, near.cosine
