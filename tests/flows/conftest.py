@@ -53,8 +53,8 @@ def serve() -> Iterator[Callable[..., Server]]:
     """Starts servers; `serve("--workers", "2", DATA_DIR=...)` waits until one is ready."""
     started: list[Server] = []
 
-    def start(*arguments: str, **settings: str) -> Server:
-        started.append(start_server(*arguments, **settings))
+    def start(*arguments: str, folder: Path | None = None, **settings: str) -> Server:
+        started.append(start_server(*arguments, folder=folder, **settings))
         return started[-1]
 
     yield start
@@ -64,10 +64,14 @@ def serve() -> Iterator[Callable[..., Server]]:
         server.process.communicate(timeout=STOP_SECONDS)
 
 
-def start_server(*arguments: str, **settings: str) -> Server:
+def start_server(*arguments: str, folder: Path | None = None, **settings: str) -> Server:
     """Start a server and wait until it is ready; its output is read on, so that it never waits for us."""
     process = subprocess.Popen(
-        [TOOLBOX, "serve", "--port", "0", *arguments], env=environment(**settings), stderr=subprocess.PIPE, text=True
+        [TOOLBOX, "serve", "--port", "0", *arguments],
+        cwd=folder,
+        env=environment(**settings),
+        stderr=subprocess.PIPE,
+        text=True,
     )
     server = _wait_for_report(process)
     threading.Thread(target=process.stderr.read, daemon=True).start()  # type: ignore[union-attr]

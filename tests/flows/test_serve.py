@@ -1,5 +1,6 @@
 """The first command of the README, and everything beside it, as processes."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Callable
@@ -82,6 +83,24 @@ def test_workers_share_one_database_and_one_port(serve: Serve, data_dir: Path) -
         assert client.post("/mcp/find_tool", json={"query": "reverse a text"}).json()[0]["name"] == "text_reverse"
     assert server.stop() in {0, -signal.SIGTERM}
     assert find_owner(data_dir) is None
+
+
+async def test_reload_starts_again_when_a_file_is_saved(serve: Serve, database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "plugin.py").write_text("one = 1")
+    server = serve("--reload", folder=tmp_path, DATABASE_URL=database_url)
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        before = (await client.get("/stats")).json()["started_at"]
+        (tmp_path / "plugin.py").write_text("two = 22")
+        while await started_at(client) in {before, None}:  # bounded by the time limit of the test
+            await asyncio.sleep(0.05)
+    server.stop()
+
+
+async def started_at(client: httpx.AsyncClient) -> str | None:
+    try:
+        return str((await client.get("/stats")).json()["started_at"])
+    except httpx.TransportError:
+        return None  # between the old process and the new one
 
 
 async def test_a_database_of_ones_own_is_used_as_it_is(serve: Serve, database_url: str) -> None:
