@@ -238,3 +238,11 @@ async def test_a_missing_and_an_unknown_argument_are_named_by_their_path(client:
         {"path": "/te~1xt", "message": "there is no such property"},
         {"path": "/text", "message": "it is required"},
     ]
+
+
+@pytest.mark.parametrize("depth", [100, 250, 500])
+async def test_arguments_that_are_nested_too_deeply_are_refused(client: AsyncTestClient[Any], depth: int) -> None:
+    arguments = '{"dividend": ' + "[" * depth + "]" * depth + "}"
+    body = f'{{"tool_name": "demo_divide", "arguments": {arguments}}}'
+    answer = await client.post("/mcp/call_tool", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in {400, 422}

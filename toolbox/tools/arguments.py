@@ -16,13 +16,16 @@ def compile_schema(schema: dict[str, Any]) -> Any:
 
 def find_violations(validator: Any, arguments: Any) -> list[Violation]:
     """The first MAX_VIOLATIONS things wrong; empty if all fits. A missing or unknown property is named by its path."""
-    if validator.is_valid(arguments):
-        return []
     violations: list[Violation] = []
-    for error in validator.iter_errors(arguments):
-        violations += _explain(error)
-        if len(violations) >= MAX_VIOLATIONS:
-            break
+    try:
+        if validator.is_valid(arguments):
+            return []
+        for error in validator.iter_errors(arguments):
+            violations += _explain(error)
+            if len(violations) >= MAX_VIOLATIONS:
+                break
+    except ValueError:  # the validator goes only so deep
+        return [Violation("", "it is nested too deeply")]
     return violations[:MAX_VIOLATIONS]
 
 

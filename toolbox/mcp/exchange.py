@@ -1,0 +1,56 @@
+"""One POST to /mcp, without HTTP: head and body in, reply out. Decides which era a request belongs to."""
+
+from http import HTTPStatus
+
+from toolbox.mcp import handshake, stateless
+from toolbox.mcp.http import Head, Reply
+from toolbox.mcp.messages import (
+    INVALID_REQUEST,
+    Message,
+    ProtocolError,
+    Request,
+    encode_error,
+    is_batch,
+    read_message,
+)
+from toolbox.mcp.methods import McpServer
+from toolbox.mcp.versions import STATELESS_VERSIONS
+
+
+async def exchange(server: McpServer, head: Head, body: bytes) -> Reply:
+    """Answer one request of a client; what is wrong with it is an answer too."""
+    if not head.has_json:
+        return refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json")
+    if not head.accepts_json:
+        return refuse(HTTPStatus.NOT_ACCEPTABLE, "answers are application/json, which the header Accept excludes")
+    try:
+        return await _answer(server, head, body)
+    except ProtocolError as error:
+        return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
+
+
+def refuse(status: HTTPStatus, message: str) -> Reply:
+    """A refusal of what is not yet a message, so that there is no id to answer to."""
+    return Reply(status, encode_error(ProtocolError(INVALID_REQUEST, message)))
+
+
+async def _answer(server: McpServer, head: Head, body: bytes) -> Reply:
+    if is_batch(body):
+        if head.version in STATELESS_VERSIONS:
+            raise ProtocolError(INVALID_REQUEST, f"MCP {head.version} has no batches: send one message in a body")
+        return await handshake.answer_batch(server, head, body)
+    message = read_message(body)
+    if is_stateless(head, message):
+        return await stateless.answer(server, head, message)
+    return await handshake.answer(server, head, message)
+
+
+def is_stateless(head: Head, message: Message) -> bool:
+    """Whether a message belongs to the stateless era: by its header, or because it names a version in itself.
+
+    Clients of the handshake era never do the latter. So where that is not matched by the header, the header was
+    forgotten or is wrong, and the stateless era refuses the message with the reason.
+    """
+    if head.version in STATELESS_VERSIONS:
+        return True
+    return isinstance(message, Request) and stateless.names_version(message)

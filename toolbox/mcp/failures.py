@@ -1,0 +1,28 @@
+"""Errors of ToolBox as errors of JSON-RPC: the one place where they leave as MCP."""
+
+from uuid import uuid4
+
+import structlog
+
+from toolbox.errors import DatabaseUnavailable, ToolboxError
+from toolbox.mcp.messages import INTERNAL_ERROR, ProtocolError
+
+logger = structlog.get_logger(__name__)
+
+SERVER_ERRORS = 500
+
+
+def to_protocol_error(error: Exception) -> ProtocolError:
+    """The error that a client reads. What is our fault says nothing of our insides: the log has it by its error_id."""
+    if isinstance(error, ProtocolError):
+        return error
+    if isinstance(error, ToolboxError) and error.status < SERVER_ERRORS:
+        return ProtocolError(error.jsonrpc_code, error.message)
+    error_id = uuid4().hex
+    if isinstance(error, DatabaseUnavailable):
+        logger.warning("a request needs the database", reason=error.message, error_id=error_id)
+        said = "the catalogue cannot be reached at the moment; try again"
+    else:
+        logger.error("a request failed", error_id=error_id, exc_info=error)
+        said = "something went wrong here, and was logged"
+    return ProtocolError(INTERNAL_ERROR, said, data={"error_id": error_id})

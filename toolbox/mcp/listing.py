@@ -1,0 +1,125 @@
+"""What tools/list shows: the meta-tools, then the pinned tools by name, in pages; encoded once for each version."""
+
+import asyncio
+import operator
+import time
+from base64 import b64decode, urlsafe_b64encode
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import structlog
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from toolbox.definitions import ToolDefinition
+from toolbox.errors import InvalidRequest, ToolboxError
+from toolbox.mcp.mirroring import Mirrored, find_mirrored
+from toolbox.mcp.shapes import encode_tool
+from toolbox.mcp.versions import Version
+from toolbox.tools.registry import Registry
+from toolbox.tools.repository import ToolRepository, to_definition
+
+logger = structlog.get_logger(__name__)
+
+PAGE_SIZE = 50
+STORED_SECONDS = 5.0
+"""How long pinned tools that only the database has are taken from memory."""
+
+
+class ToolPage(Struct, frozen=True):
+    """Some of the listed tools, encoded as a JSON array, and where the next page starts."""
+
+    tools: Raw
+    next_cursor: str | UnsetType
+
+
+class Listing:
+    """Lists tools, the same ones in the same order to everybody."""
+
+    def __init__(
+        self,
+        meta_tools: Sequence[ToolDefinition],
+        pinned: Sequence[str],
+        registry: Registry,
+        repository: ToolRepository,
+    ) -> None:
+        self._meta_tools = tuple(meta_tools)
+        self._pinned = sorted(set(pinned) - {definition.name for definition in meta_tools})
+        self._registry = registry
+        self._repository = repository
+        self._listed: tuple[ToolDefinition, ...] = ()
+        self._pages = dict[tuple[str, int], ToolPage]()
+        self._mirrored = dict[str, tuple[Mirrored, ...]]()
+        self._stored = dict[str, ToolDefinition]()
+        self._stored_until = 0.0
+        self._reading = asyncio.Lock()
+
+    async def read_page(self, cursor: str | None, version: Version) -> ToolPage:
+        """The page behind a cursor; the first one without.
+
+        Raises:
+            InvalidRequest: The cursor is none of ours.
+        """
+        after = _read_cursor(cursor) if cursor else ""
+        await self._refresh()
+        names = [definition.name for definition in self._listed[len(self._meta_tools) :]]
+        start = len(self._meta_tools) + bisect_right(names, after) if after else 0
+        page = self._pages.get((version.name, start))
+        if page is None:
+            page = self._pages[version.name, start] = self._encode_page(start, version)
+        return page
+
+    async def find_mirrored(self, name: str) -> tuple[Mirrored, ...]:
+        """The arguments of a tool that its callers must repeat in headers.
+
+        A client knows of them only when the tool was listed to it: a tool that was found otherwise has none.
+        """
+        await self._refresh()
+        return self._mirrored.get(name, ())
+
+    async def _refresh(self) -> None:
+        """Notice what is offered now; everything encoded is thrown away only when that has changed."""
+        runnable = {name: tool.definition for name in self._pinned if (tool := self._registry.get(name))}
+        missing = [name for name in self._pinned if name not in runnable]
+        offered = runnable | (await self._read_stored(missing) if missing else {})
+        listed = (*self._meta_tools, *(offered[name] for name in self._pinned if name in offered))
+        if len(listed) == len(self._listed) and all(map(operator.is_, listed, self._listed)):
+            return
+        self._listed = listed
+        self._pages = {}
+        mirrored = {definition.name: find_mirrored(definition.input_schema) for definition in listed}
+        self._mirrored = {name: arguments for name, arguments in mirrored.items() if arguments}
+
+    async def _read_stored(self, names: list[str]) -> dict[str, ToolDefinition]:
+        """Tools that this process cannot run itself; the last ones known while the database does not answer."""
+        async with self._reading:
+            if time.monotonic() >= self._stored_until:
+                try:
+                    found = [tool for name in names if (tool := await self._repository.get_tool(name))]
+                except ToolboxError as error:
+                    logger.warning("pinned tools are listed as they were last known", reason=error.message)
+                else:
+                    read = {tool.name: to_definition(tool) for tool in found}
+                    self._stored = self._stored if self._stored == read else read
+                self._stored_until = time.monotonic() + STORED_SECONDS
+        return {name: definition for name, definition in self._stored.items() if name in names}
+
+    def _encode_page(self, start: int, version: Version) -> ToolPage:
+        shown = self._listed[start : start + PAGE_SIZE]
+        encoded = b",".join(encode_tool(definition, version) for definition in shown)
+        is_last = start + PAGE_SIZE >= len(self._listed)
+        return ToolPage(Raw(b"[%b]" % encoded), UNSET if is_last else _write_cursor(shown[-1].name))
+
+
+def _write_cursor(name: str) -> str:
+    return urlsafe_b64encode(f"after:{name}".encode()).decode()
+
+
+def _read_cursor(cursor: str) -> str:
+    """The name behind which a page starts: pages stay in place when tools before them come and go."""
+    try:
+        text = b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except ValueError:
+        text = ""
+    if not text.startswith("after:"):
+        raise InvalidRequest(f"cursor {cursor[:100]!r} is none of ours: start again without one")
+    return text.removeprefix("after:")

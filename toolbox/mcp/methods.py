@@ -1,0 +1,230 @@
+"""What the methods of MCP do, whatever the version: listing tools and calling them.
+
+How a request comes in and how its answer is written belongs to the eras (handshake, stateless).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from toolbox.calls.service import CallRequest, CallService
+from toolbox.definitions import TextContent, ToolResult
+from toolbox.errors import (
+    InvalidArguments,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    ToolNotFound,
+    ToolNotHere,
+    ToolNotRunnable,
+)
+from toolbox.mcp.listing import Listing, ToolPage
+from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
+from toolbox.mcp.mirroring import Mirrored
+from toolbox.mcp.outputs import Outcome, OutputChecker
+from toolbox.mcp.schemas import (
+    CallToolArguments,
+    DescribedTool,
+    DescribeToolArguments,
+    FindToolArguments,
+    FoundTool,
+    FoundTools,
+    ListedTool,
+    ListedTools,
+    ListToolsArguments,
+)
+from toolbox.mcp.tools import MetaTool, create_meta_tools
+from toolbox.mcp.versions import Version
+from toolbox.search.schemas import FindRequest
+from toolbox.search.service import SearchService, ToolMatch
+from toolbox.settings import Settings
+from toolbox.tools.registry import Registry
+from toolbox.tools.repository import ToolFilter, ToolRepository
+from toolbox.version import VERSION
+
+CALLER = "anonymous"
+
+SERVER_INFO = {"name": "toolbox", "title": "ToolBox", "version": VERSION}
+CAPABILITIES: dict[str, dict[str, Any]] = {"tools": {}}
+
+A = TypeVar("A", bound=Struct)
+
+
+class ListToolsParams(Struct, frozen=True):
+    """What tools/list takes."""
+
+    cursor: str | None = None
+
+
+class CallToolParams(Struct, frozen=True):
+    """What tools/call takes."""
+
+    name: str
+    arguments: Raw = Raw(b"null")
+
+
+class McpServer:
+    """Gives MCP clients the catalogue: a few tools to list, all of them to call."""
+
+    def __init__(
+        self,
+        search: SearchService,
+        calls: CallService,
+        tools: ToolRepository,
+        registry: Registry,
+        settings: Settings,
+    ) -> None:
+        self._search = search
+        self._calls = calls
+        self._tools = tools
+        self._registry = registry
+        self._settings = settings
+        meta_tools = create_meta_tools(settings)
+        self._listing = Listing(meta_tools.definitions, settings.pinned_tools, registry, tools)
+        self._outputs = OutputChecker()
+        self._meta_tools: dict[str, Callable[[Raw], Awaitable[ToolResult]]] = {
+            "find_tool": _run(meta_tools.find, self._find_tool),
+            "describe_tool": _run(meta_tools.describe, self._describe_tool),
+            "call_tool": _run(meta_tools.call, self._call_tool),
+            "list_tools": _run(meta_tools.list, self._list_tools),
+        }
+
+    async def list_tools(self, params: Raw, version: Version) -> ToolPage:
+        """tools/list.
+
+        Raises:
+            ProtocolError: The parameters are wrong.
+            InvalidRequest: The cursor is none of ours.
+        """
+        return await self._listing.read_page(read_params(params, ListToolsParams, "tools/list").cursor, version)
+
+    async def find_mirrored(self, tool_name: str) -> tuple[Mirrored, ...]:
+        """The arguments of a tool that clients repeat in headers."""
+        return await self._listing.find_mirrored(tool_name)
+
+    async def call_tool(self, params: Raw) -> Outcome:
+        """tools/call, for the meta-tools and for every other tool under its own name.
+
+        Whatever goes wrong inside the tool, or with its arguments, is a result that the model can read.
+
+        Raises:
+            ProtocolError: The parameters are wrong.
+            ToolNotFound: No active tool has this name.
+            DatabaseUnavailable: PostgreSQL does not answer.
+        """
+        wanted = read_params(params, CallToolParams, "tools/call")
+        arguments = _read_object(wanted.arguments)
+        run = self._meta_tools.get(wanted.name)
+        if run:
+            return Outcome(await run(arguments))
+        named = read_params(arguments, dict[str, Any], "tools/call")
+        outcome = await self._call(CallToolArguments(wanted.name, named))
+        return self._outputs.check(outcome)
+
+    async def _find_tool(self, arguments: FindToolArguments) -> ToolResult:
+        query = FindRequest(
+            query=arguments.query,
+            limit=arguments.limit,
+            threshold=arguments.threshold,
+            category=arguments.category,
+            tags=arguments.tags,
+        ).to_query(self._settings)
+        found = await self._search.find_tools(query)
+        is_full = arguments.detail == "schema"
+        return _answer(FoundTools([self._to_found(match, is_full) for match in found.matches], found.is_degraded))
+
+    def _to_found(self, match: ToolMatch, is_full: bool) -> FoundTool:
+        tool = match.tool
+        return FoundTool(
+            name=tool.name,
+            description=tool.description,
+            category=tool.category,
+            tags=tool.tags,
+            similarity=match.similarity,
+            runnable=self._is_runnable(tool.name),
+            input_schema=tool.input_schema if is_full else UNSET,
+            metadata=tool.metadata if is_full else UNSET,
+        )
+
+    async def _describe_tool(self, arguments: DescribeToolArguments) -> ToolResult:
+        tool = await self._tools.get_tool(arguments.name)
+        if tool is None:
+            raise ToolNotFound(arguments.name, await self._tools.near_names(arguments.name))
+        stored = {name: getattr(tool, name) for name in _DESCRIBED}
+        return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool.name)))
+
+    async def _call_tool(self, arguments: CallToolArguments) -> ToolResult:
+        if arguments.tool_name in self._meta_tools and self._registry.get(arguments.tool_name) is None:
+            return _failure(f"{arguments.tool_name} is not called through call_tool: call it directly")
+        return (await self._call(arguments)).result
+
+    async def _list_tools(self, arguments: ListToolsArguments) -> ToolResult:
+        wanted = ToolFilter(category=arguments.category, tags=arguments.tags)
+        page = await self._tools.list_tools(wanted, limit=arguments.limit, offset=arguments.offset)
+        end = arguments.offset + len(page.tools)
+        listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
+        return _answer(ListedTools(listed, page.total, end if listed and end < page.total else None))
+
+    async def _call(self, wanted: CallToolArguments) -> Outcome:
+        request = CallRequest(
+            tool_name=wanted.tool_name,
+            arguments=wanted.arguments,
+            caller=CALLER,
+            channel="mcp",
+            timeout_seconds=wanted.timeout_seconds,
+        )
+        try:
+            called = await self._calls.call_tool(request, durable=False)
+        except InvalidArguments as error:
+            registered = self._registry.get(wanted.tool_name)
+            return Outcome(_explain(error, registered.definition.input_schema if registered else {}))
+        except (ToolNotRunnable, ToolNotHere, Overloaded) as error:
+            return Outcome(_failure(error.message))
+        result = called.result or _failure(called.outcome.error_message or "the tool failed and did not say why")
+        return Outcome(result, called.tool.definition)
+
+    def _is_runnable(self, name: str) -> bool:
+        return self._registry.get(name) is not None
+
+
+_DESCRIBED = [name for name in DescribedTool.__struct_fields__ if name != "runnable"]
+
+
+def _run(tool: MetaTool[A], function: Callable[[A], Awaitable[ToolResult]]) -> Callable[[Raw], Awaitable[ToolResult]]:
+    """A meta-tool that answers every mistake of its caller as a result."""
+
+    async def run(arguments: Raw) -> ToolResult:
+        try:
+            return await function(tool.read_arguments(arguments))
+        except InvalidArguments as error:
+            return _explain(error, tool.definition.input_schema)
+        except (InvalidRequest, NotFound) as error:
+            return _failure(error.message)
+
+    return run
+
+
+def _read_object(arguments: Raw) -> Raw:
+    start = bytes(memoryview(arguments)[:1])
+    if start == b"n":  # null, which some clients write for "none"
+        return Raw(b"{}")
+    if start != b"{":
+        raise ProtocolError(INVALID_PARAMS, "params of tools/call: arguments must be an object")
+    return arguments
+
+
+def _answer(answer: Struct) -> ToolResult:
+    """A result that says the same to models that read text and to clients that read structures."""
+    encoded = msgspec.json.encode(answer)
+    return ToolResult((TextContent(encoded.decode()),), Raw(encoded))
+
+
+def _failure(message: str) -> ToolResult:
+    return ToolResult((TextContent(message),), is_error=True)
+
+
+def _explain(error: InvalidArguments, schema: dict[str, Any]) -> ToolResult:
+    """What is wrong, and the schema, so that a model can correct itself."""
+    return _failure(f"{error.message}\n\nThe input schema is:\n{msgspec.json.encode(schema).decode()}")

@@ -1,0 +1,226 @@
+"""The stateless era (from 2026-07-28): every request says everything about itself, in its body and again in headers.
+
+Headers exist so that proxies can route without reading bodies. One that says something else than the body could lead a
+request past a proxy's rules, so it is refused.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from toolbox.mcp.failures import to_protocol_error
+from toolbox.mcp.http import Head, Reply, decode_value
+from toolbox.mcp.messages import (
+    HEADER_MISMATCH,
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    UNSUPPORTED_VERSION,
+    ClientResponse,
+    Message,
+    ProtocolError,
+    Request,
+    encode_error,
+    encode_result,
+    read_params,
+)
+from toolbox.mcp.methods import CAPABILITIES, SERVER_INFO, McpServer
+from toolbox.mcp.mirroring import find_mismatch
+from toolbox.mcp.shapes import shape_result
+from toolbox.mcp.tools import INSTRUCTIONS
+from toolbox.mcp.versions import STATELESS_VERSIONS, VERSIONS, Version
+
+TTL_MS = 300_000
+"""How long a client may keep lists: they change only when plugins do."""
+
+STATUSES = {METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND, INTERNAL_ERROR: HTTPStatus.OK}
+"""HTTP status by error code; 400 for all others. For our own faults the specification names none."""
+
+
+class RequestMeta(Struct, frozen=True):
+    """What a request says about itself."""
+
+    version: str | UnsetType = msgspec.field(default=UNSET, name="io.modelcontextprotocol/protocolVersion")
+    capabilities: dict[str, Raw] | UnsetType = msgspec.field(
+        default=UNSET, name="io.modelcontextprotocol/clientCapabilities"
+    )
+
+
+class RequestParams(Struct, frozen=True):
+    """The parameters of any request, as far as all of them are alike."""
+
+    meta: RequestMeta = msgspec.field(default=RequestMeta(), name="_meta")
+    name: Any = None
+    arguments: Raw = Raw(b"null")
+
+
+class _VersionedMeta(Struct, frozen=True):
+    version: Raw | UnsetType = msgspec.field(default=UNSET, name="io.modelcontextprotocol/protocolVersion")
+
+
+class _VersionedParams(Struct, frozen=True):
+    meta: _VersionedMeta = msgspec.field(default=_VersionedMeta(), name="_meta")
+
+
+class DiscoverResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What server/discover gives."""
+
+    result_type: str = "complete"
+    supported_versions: tuple[str, ...] = STATELESS_VERSIONS
+    capabilities: Mapping[str, Any]
+    instructions: str
+    ttl_ms: int = TTL_MS
+    cache_scope: str = "public"
+    meta: Raw = msgspec.field(name="_meta")
+
+
+class ListToolsResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What tools/list gives."""
+
+    result_type: str = "complete"
+    tools: Raw
+    next_cursor: str | UnsetType
+    ttl_ms: int = TTL_MS
+    cache_scope: str = "public"
+    meta: Raw = msgspec.field(name="_meta")
+
+
+class CallToolResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What tools/call gives."""
+
+    result_type: str = "complete"
+    content: Raw
+    structured_content: Raw | UnsetType
+    is_error: bool
+    meta: Raw = msgspec.field(name="_meta")
+
+
+_META = Raw(msgspec.json.encode({"io.modelcontextprotocol/serverInfo": SERVER_INFO}))
+
+_NAMED = {"tools/call": "name"}
+"""The parameter that the header Mcp-Name repeats, by method."""
+
+
+def names_version(request: Request) -> bool:
+    """Whether a request says itself which version it speaks, as only requests of this era do."""
+    try:
+        return msgspec.json.decode(request.params, type=_VersionedParams).meta.version is not UNSET
+    except msgspec.DecodeError:
+        return False
+
+
+async def answer(server: McpServer, head: Head, message: Message) -> Reply:
+    """The reply to a body."""
+    try:
+        if isinstance(message, Request):
+            return Reply(HTTPStatus.OK, await _answer_request(server, head, message))
+        refuse_repeated(head)
+        _refuse_response(message)
+        return Reply(HTTPStatus.ACCEPTED)
+    except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
+        failure = to_protocol_error(error)
+        failure.id = message.id if isinstance(message, Request) else UNSET
+        return Reply(STATUSES.get(failure.code, HTTPStatus.BAD_REQUEST), encode_error(failure))
+
+
+def check_request(head: Head, request: Request) -> RequestParams:
+    """Refuse a request whose head and body do not agree, for the first fault in the order of the official servers.
+
+    Raises:
+        ProtocolError: Says what is missing or does not match.
+    """
+    refuse_repeated(head)
+    if request.method == "initialize" and head.version in STATELESS_VERSIONS:
+        raise ProtocolError(METHOD_NOT_FOUND, f"MCP {head.version} has no initialize: send requests at once")
+    params = _read_params(request)
+    version = _require_meta(params.meta)
+    _compare("MCP-Protocol-Version", head.version, "params._meta", version)
+    _compare("Mcp-Method", head.method, "method", request.method)
+    named = _NAMED.get(request.method)
+    if named and isinstance(params.name, str):
+        _compare("Mcp-Name", head.name and decode_value(head.name), f"params.{named}", params.name)
+    if version not in STATELESS_VERSIONS:
+        data = {"supported": STATELESS_VERSIONS, "requested": version}
+        raise ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
+    return params
+
+
+def refuse_repeated(head: Head) -> None:
+    """Refuse headers of which nobody can say which one counts.
+
+    Raises:
+        ProtocolError: Names the header.
+    """
+    if head.repeated:
+        raise ProtocolError(HEADER_MISMATCH, f"the header {head.repeated[0]} is there more than once")
+
+
+def _refuse_response(message: Message) -> None:
+    if isinstance(message, ClientResponse):
+        raise ProtocolError(INVALID_REQUEST, "this version has no requests to clients, so it takes no responses")
+
+
+async def _answer_request(server: McpServer, head: Head, request: Request) -> bytes:
+    params = check_request(head, request)
+    if request.method == "tools/call" and isinstance(params.name, str):
+        await _check_mirrored(server, head, params)
+    method = _METHODS.get(request.method)
+    if method is None:
+        raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r}")
+    return encode_result(request.id, await method(server, request.params, VERSIONS[STATELESS_VERSIONS[0]]))
+
+
+async def _check_mirrored(server: McpServer, head: Head, params: RequestParams) -> None:
+    mirrored = await server.find_mirrored(params.name)
+    if not mirrored:
+        return
+    mismatch = find_mismatch(mirrored, read_params(params.arguments, object, "tools/call"), head.parameters)
+    if mismatch:
+        raise ProtocolError(HEADER_MISMATCH, mismatch)
+
+
+def _read_params(request: Request) -> RequestParams:
+    return read_params(request.params, RequestParams, request.method[:100])
+
+
+def _require_meta(meta: RequestMeta) -> str:
+    """The version that a request names."""
+    if meta.version is UNSET:
+        raise ProtocolError(INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/protocolVersion")
+    if meta.capabilities is UNSET:
+        raise ProtocolError(INVALID_PARAMS, "params._meta lacks io.modelcontextprotocol/clientCapabilities")
+    return meta.version
+
+
+def _compare(header: str, value: str | None, member: str, wanted: str) -> None:
+    if value is None:
+        raise ProtocolError(HEADER_MISMATCH, f"the header {header} is missing; it must repeat {member}")
+    if value != wanted:
+        raise ProtocolError(HEADER_MISMATCH, f"the header {header} does not match {member}")
+
+
+async def _discover(_server: McpServer, _params: Raw, _version: Version) -> DiscoverResult:
+    return DiscoverResult(capabilities=CAPABILITIES, instructions=INSTRUCTIONS, meta=_META)
+
+
+async def _list_tools(server: McpServer, params: Raw, version: Version) -> ListToolsResult:
+    page = await server.list_tools(params, version)
+    return ListToolsResult(tools=page.tools, next_cursor=page.next_cursor, meta=_META)
+
+
+async def _call_tool(server: McpServer, params: Raw, version: Version) -> CallToolResult:
+    shape = shape_result(await server.call_tool(params), version)
+    return CallToolResult(
+        content=shape.content, structured_content=shape.structured, is_error=shape.is_error, meta=_META
+    )
+
+
+_METHODS: Mapping[str, Callable[[McpServer, Raw, Version], Awaitable[Struct]]] = {
+    "server/discover": _discover,
+    "tools/call": _call_tool,
+    "tools/list": _list_tools,
+}
