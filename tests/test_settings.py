@@ -58,6 +58,7 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
         ("LOG_LEVEL", "TRACE", "DEBUG, INFO, WARNING, ERROR"),
         ("ALLOW_ANONYMOUS", "maybe", "true, false"),
         ("VECTOR_WEIGHT", "1.5", "<= 1"),
+        ("PUBLIC_URL", "toolbox.example", "https?://"),
     ],
 )
 def test_a_value_that_does_not_parse_names_variable_value_and_what_is_allowed(name: str, value: str, said: str) -> None:

@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Meta(ge=1, le=64, description="Server processes.")] = 1
     public_url: Annotated[
-        str | None,
+        Annotated[str, Meta(pattern="^https?://[^/]+")] | None,
         Meta(description="The URL under which clients reach ToolBox; its host is then accepted in requests."),
     ] = None
     allow_anonymous: Annotated[

@@ -22,6 +22,7 @@ logger = structlog.get_logger(__name__)
 
 MAX_BUFFERED = 10_000
 MAX_BATCH = 500
+LINGER_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 WRITE_TIMEOUT_SECONDS = 5.0
 
@@ -80,6 +81,7 @@ class History:
         self._database = database
         self._buffer: deque[tuple[CallRecord, asyncio.Future[None] | None]] = deque()
         self._wake = asyncio.Event()
+        self._is_urgent = asyncio.Event()
         self._is_closing = False
         self.dropped = 0
 
@@ -126,6 +128,7 @@ class History:
             yield
         finally:
             self._is_closing = True
+            self._is_urgent.set()
             self._wake.set()
             await writer
 
@@ -136,11 +139,14 @@ class History:
             if self.dropped % 1000 == 1:
                 logger.error("calls are dropped from the history: the database does not keep up", dropped=self.dropped)
         self._buffer.append((call, written))
+        if written:
+            self._is_urgent.set()
         self._wake.set()
 
     async def _write_batches(self) -> None:
         while True:
             await self._wake.wait()
+            await self._gather()
             self._wake.clear()
             while self._buffer:
                 if not await self._write_batch() and self._is_closing:
@@ -148,6 +154,12 @@ class History:
                     return
             if self._is_closing:
                 return
+
+    async def _gather(self) -> None:
+        """Let calls that nobody waits for come together; one that somebody waits for is written at once."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_urgent.wait(), LINGER_SECONDS)
+        self._is_urgent.clear()
 
     async def _write_batch(self) -> bool:
         batch = [self._buffer.popleft() for _ in range(min(MAX_BATCH, len(self._buffer)))]
