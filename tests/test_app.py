@@ -246,3 +246,11 @@ async def test_arguments_that_are_nested_too_deeply_are_refused(client: AsyncTes
     body = f'{{"tool_name": "demo_divide", "arguments": {arguments}}}'
     answer = await client.post("/mcp/call_tool", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in {400, 422}
+
+
+async def test_a_huge_wrong_argument_is_not_quoted_in_full(client: AsyncTestClient[Any]) -> None:
+    arguments = {"dividend": "x" * 100_000, "divisor": 1}
+    answer = await client.post("/mcp/call_tool", json={"tool_name": "demo_divide", "arguments": arguments})
+    assert answer.status_code == 422
+    assert len(answer.text) < 2000
+    assert 'is not of type "number"' in answer.json()["detail"]

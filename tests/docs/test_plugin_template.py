@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+INHERITED = ("VIRTUAL_ENV", "PYTEST_", "COVERAGE_", "COV_CORE_")
+"""What this run of the tests leaves in the environment, and a third party does not have."""
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -18,7 +21,7 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "environment"
-        self._variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        self._variables = {name: value for name, value in os.environ.items() if not name.startswith(INHERITED)}
         self.run("uv", "venv", "--quiet", self.folder)
         self.install("--require-hashes", "-r", ROOT / "requirements.lock")
         self.run(

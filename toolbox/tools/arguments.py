@@ -35,7 +35,12 @@ def _explain(error: Any) -> list[Violation]:
         return [Violation(f"{pointer}/{_escape(error.kind.property)}", "it is required")]
     if error.kind.name == "additionalProperties":
         return [Violation(f"{pointer}/{_escape(name)}", "there is no such property") for name in error.kind.unexpected]
-    return [Violation(pointer, error.message)]
+    return [Violation(pointer, _shorten(error.message))]
+
+
+def _shorten(message: str) -> str:
+    """The message quotes the value, however long, and says what is wrong with it at the end."""
+    return message if len(message) <= 300 else f"{message[:100]} ... {message[-180:]}"
 
 
 def _escape(part: str | int) -> str:

@@ -1,27 +1,14 @@
 """The plugin as ToolBox sees it: its tools are well described, and their examples are true."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 import toolbox
 import toolbox_text
 from toolbox.errors import InvalidArguments
+from toolbox.testing import call_tool
 from toolbox.tools.function import FunctionTool
 
 TOOLS = {tool.definition.name: tool for tool in map(FunctionTool, toolbox_text.toolbox_tools())}
-
-
-async def _in_a_thread(function: Callable[[], Any]) -> Any:
-    return await asyncio.to_thread(function)
-
-
-def _context(tool_name: str) -> toolbox.ToolContext:
-    return toolbox.ToolContext(
-        tool_name=tool_name, execution_id="1", caller="tests", timeout_seconds=10, run_blocking=_in_a_thread
-    )
 
 
 @pytest.mark.parametrize("name", TOOLS)
@@ -46,7 +33,7 @@ def test_a_tool_says_all_that_callers_and_search_need(name: str) -> None:
 )
 async def test_an_example_gives_the_result_that_it_shows(name: str, example: toolbox.ToolExample) -> None:
     assert isinstance(example.arguments, dict)
-    result = await TOOLS[name].call(example.arguments, _context(name))
+    result = await call_tool(TOOLS[name], example.arguments)
     assert result.value == example.result
 
 
@@ -77,5 +64,5 @@ async def test_a_text_beyond_the_limit_of_the_schema_is_refused(name: str) -> No
     for parameter, schema in tool.definition.input_schema["properties"].items():
         if schema.get("type") == "string" and "enum" not in schema:
             too_long = tool.definition.examples[0].arguments | {parameter: "a" * (schema["maxLength"] + 1)}
-            with pytest.raises(InvalidArguments, match="length <="):
-                await tool.call(too_long, _context(name))
+            with pytest.raises(InvalidArguments, match="longer than"):
+                await call_tool(tool, too_long)
