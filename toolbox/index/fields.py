@@ -63,7 +63,7 @@ def lexical_fields(definition: ToolDefinition) -> tuple[Field, ...]:
         Field(definition.description, 1.0, 20),
         Field(" ".join(split_name(name) for name, _ in parameters), 1.0, 6),
         Field(" ".join(text for _, text in parameters), 0.5, 30),
-        Field(" ".join(example.query for example in definition.examples), 0.5, 20),
+        Field(" ".join(example.query for example in definition.examples), 1.0, 20),
     )
 
 
