@@ -24,6 +24,9 @@ from toolbox.plugins import Plugins
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 
+BASE_URL = "http://127.0.0.1"
+"""A host that the application answers to; the test client's own default is a stranger."""
+
 
 @pytest.fixture(scope="session")
 def short_folder() -> Iterator[Path]:
@@ -115,7 +118,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[AsyncTestClient[Any]]:
     """An HTTP client of the whole application, when it is ready."""
-    async with AsyncTestClient(create_app(settings)) as opened:
+    async with AsyncTestClient(create_app(settings), base_url=BASE_URL) as opened:
         await wait_until_ready(opened)
         yield opened
 

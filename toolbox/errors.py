@@ -4,6 +4,8 @@ ToolboxError
 ├── InvalidRequest                400  invalid_request
 │   ├── InvalidArguments          422  invalid_arguments
 │   └── InvalidDefinition         422  invalid_definition
+├── WrongHost                     421  wrong_host
+├── ForeignOrigin                 403  foreign_origin
 ├── NotFound                      404  not_found
 │   └── ToolNotFound              404  tool_not_found
 ├── ToolNotRunnable               409  tool_not_runnable
@@ -69,6 +71,20 @@ class InvalidDefinition(InvalidRequest):
 
     code = "invalid_definition"
     status = 422
+
+
+class WrongHost(ToolboxError):
+    """The request names a host that is not this server: a page that rebinds its name to our address does so."""
+
+    code = "wrong_host"
+    status = 421
+
+
+class ForeignOrigin(ToolboxError):
+    """A web page of somebody else sends the request."""
+
+    code = "foreign_origin"
+    status = 403
 
 
 class NotFound(ToolboxError):

@@ -5,6 +5,8 @@ It wraps the whole application, because middleware inside the framework never se
 
 import re
 import time
+from collections.abc import Callable
+from typing import cast
 from uuid import uuid4
 
 import structlog
@@ -25,15 +27,28 @@ class RequestLog:
     Neither headers nor bodies are logged: arguments of tools may be secret.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, why_not_started: Callable[[], str | None]) -> None:
+        """`why_not_started` says why the start was refused, where it was refused for a reason that we understand."""
         self._app = app
+        self._why_not_started = why_not_started
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
         if scope["type"] == ScopeType.HTTP:
             await self._serve(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._explaining(send))
+
+    def _explaining(self, send: Send) -> Send:
+        """A refused start is said in one sentence; without one of ours, with the framework's traceback."""
+
+        async def send_reason(message: Message) -> None:
+            kind: str = message["type"]
+            if kind == "lifespan.startup.failed" and (reason := self._why_not_started()):
+                message = cast("Message", {"type": kind, "message": reason})
+            await send(message)
+
+        return send_reason
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         request_id = _inherited_id(scope) or uuid4().hex

@@ -51,6 +51,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         return _answer(request, error.status, error.code, error.message, headers={"Retry-After": "1"})
     if isinstance(error, ValidationException):
         return _answer(request, 400, "invalid_request", _explain(error))
+    if isinstance(error, UnicodeDecodeError):
+        return _answer(request, 400, "invalid_request", "body: it is not UTF-8")
     if isinstance(error, RecursionError):  # only reading a body goes as deep as a caller wants it to
         return _answer(request, 400, "invalid_request", "body: it is nested too deeply")
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:

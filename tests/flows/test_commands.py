@@ -84,3 +84,5 @@ def test_the_schema_goes_down_and_up(empty_database_url: str) -> None:
     assert status["is_current"] is True
     down = run_toolbox("db", "downgrade", "base", "--yes", DATABASE_URL=empty_database_url)
     assert "base" in down.stdout
+    wrong = run_toolbox("db", "upgrade", "nope", DATABASE_URL=empty_database_url)
+    assert (wrong.returncode, "Traceback" in wrong.stderr, "'nope'" in wrong.stderr) == (1, False, True)

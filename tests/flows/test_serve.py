@@ -116,6 +116,7 @@ def test_a_database_that_does_not_answer_refuses_the_start(data_dir: Path) -> No
     refused = run_toolbox("serve", "--port", "0", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert refused.returncode != 0
     assert "PostgreSQL cannot be used" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_an_address_for_others_is_refused_without_keys() -> None:

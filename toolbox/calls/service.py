@@ -109,7 +109,10 @@ class CallService:
             raise ToolNotFound(name, await self._repository.near_names(name))
         if stored.source.startswith(PLUGIN_SOURCE):
             plugin = stored.source.removeprefix(PLUGIN_SOURCE)
-            raise ToolNotHere(f"{name!r} belongs to the plugin {plugin!r}, which this replica has not installed")
+            raise ToolNotHere(
+                f"{name!r} belongs to the plugin {plugin!r}, which this replica has not loaded; a plugin that was "
+                "installed meanwhile is loaded when the server starts again"
+            )
         raise ToolNotRunnable(
             f"{name!r} has no implementation: it came from {stored.source} as a description only, so it can be found "
             "but not called"
