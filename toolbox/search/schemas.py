@@ -29,7 +29,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limit: MatchLimit | UnsetType = UNSET
     threshold: Annotated[Share | None, Meta(description="Drop matches whose similarity is lower.")] | UnsetType = UNSET
     category: ShortText | None = None
-    tags: Tags = ()
+    tags: Tags = []
     source: ShortText | None = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     use_hybrid: bool | UnsetType = UNSET
@@ -44,7 +44,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             self.query,
             settings.default_search_limit if self.limit is UNSET else self.limit,
             settings.default_similarity_threshold if self.threshold is UNSET else self.threshold,
-            ToolFilter(category=self.category, tags=self.tags, source=self.source, metadata=self.metadata),
+            ToolFilter(category=self.category, tags=tuple(self.tags), source=self.source, metadata=self.metadata),
             settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
         )

@@ -9,7 +9,7 @@ from toolbox.definitions import ToolAnnotations, ToolExample
 from toolbox.tools.repository import StoredTool, ToolFilter
 
 ShortText = Annotated[str, Meta(max_length=256)]
-Tags = Annotated[tuple[ShortText, ...], Meta(max_length=50)]
+Tags = Annotated[list[ShortText], Meta(max_length=50)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
@@ -18,7 +18,7 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Which tools to list; what is not given does not restrict."""
 
     category: Annotated[ShortText | None, Meta(examples=["text"])] = None
-    tags: Tags = ()
+    tags: Tags = []
     source: Annotated[ShortText | None, Meta(examples=["plugin:text"])] = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     active_only: bool = True
@@ -29,7 +29,7 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """The part that says which tools."""
         return ToolFilter(
             category=self.category,
-            tags=self.tags,
+            tags=tuple(self.tags),
             source=self.source,
             metadata=self.metadata,
             active_only=self.active_only,
