@@ -213,7 +213,7 @@ async def test_a_tool_of_another_replica_says_so(mcp: Client, services: Services
     services.registry.replace([tool for tool in services.registry if tool.name != "demo_add"])
     result = await mcp.call("demo_add", a=1, b=2)
     assert result["isError"] is True
-    assert "not installed" in result["content"][0]["text"]
+    assert "not loaded" in result["content"][0]["text"]
 
 
 async def test_a_time_limit_ends_a_call(mcp: Client) -> None:

@@ -161,7 +161,7 @@ class McpServer:
         return (await self._call(arguments)).result
 
     async def _list_tools(self, arguments: ListToolsArguments) -> ToolResult:
-        wanted = ToolFilter(category=arguments.category, tags=arguments.tags)
+        wanted = ToolFilter(category=arguments.category, tags=tuple(arguments.tags))
         page = await self._tools.list_tools(wanted, limit=arguments.limit, offset=arguments.offset)
         end = arguments.offset + len(page.tools)
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]

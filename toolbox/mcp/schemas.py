@@ -28,7 +28,7 @@ class FindToolArguments(Struct, frozen=True, forbid_unknown_fields=True):
         | UnsetType
     ) = UNSET
     category: WantedCategory = None
-    tags: WantedTags = ()
+    tags: WantedTags = []
     detail: Annotated[
         Literal["schema", "summary"],
         Meta(description="schema: with all that a call needs; summary: names and descriptions only."),
@@ -56,7 +56,7 @@ class ListToolsArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """What list_tools takes."""
 
     category: WantedCategory = None
-    tags: WantedTags = ()
+    tags: WantedTags = []
     limit: Annotated[int, Meta(ge=1, le=100, description="At most this many tools.")] = 100
     offset: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description="Skip this many: next_offset of the page before.")
