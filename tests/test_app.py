@@ -33,7 +33,7 @@ async def divide(dividend: float, divisor: float) -> float:
 @tool
 async def crash() -> None:
     """Fail with a secret inside."""
-    raise RuntimeError("the secret is 42")
+    raise RuntimeError("the secret is swordfish")
 
 
 @tool(timeout_seconds=0.05)
@@ -134,7 +134,7 @@ async def test_a_failing_tool_is_an_answer_in_its_own_words(client: AsyncTestCli
 async def test_a_crash_says_nothing_of_its_inside(client: AsyncTestClient[Any]) -> None:
     answer = (await client.post("/mcp/call_tool", json={"tool_name": "demo_crash"})).json()
     assert answer["error"]["code"] == "tool_crashed"
-    assert "42" not in answer["error"]["message"]
+    assert "swordfish" not in answer["error"]["message"]
     assert "error_id" in answer["error"]["message"]
 
 
