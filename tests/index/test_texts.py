@@ -46,7 +46,7 @@ def test_spelling_does_not_count_in_a_key() -> None:
 def test_the_embedded_text_says_what_the_tool_does_and_takes() -> None:
     assert embedding_text(WEATHER) == (
         "climate. weather get Forecast. Weather forecast. Tell the weather of the next days. "
-        "Parameters: city Name, options, units"
+        "Parameters: city Name, options, units. Examples: will it rain tomorrow"
     )
 
 

@@ -38,7 +38,7 @@ async def test_the_examples_of_our_own_plugins_find_their_tools(services: Servic
     examples = [(tool.name, example.query) for tool in services.registry for example in tool.definition.examples]
     assert len(examples) >= 90
     missed = {query: name for name, query in examples if (await find(services, query))[0] != name}
-    assert len(missed) / len(examples) <= 0.07, missed
+    assert len(missed) / len(examples) <= 0.05, missed
 
 
 @pytest.mark.parametrize(
@@ -163,3 +163,67 @@ async def test_a_dimension_that_contradicts_the_model_refuses_the_start(settings
 def test_the_cache_is_in_front_of_the_model_by_default(services: Services) -> None:
     assert services.embed is not None
     assert isinstance(services.embed[1], CachedEmbedder)
+
+
+async def test_an_explanation_adds_up_to_the_score(services: Services) -> None:
+    found = await services.search.find_tools(
+        SearchQuery("convert the csv table to json and then count the words of a text", 5, explain=True)
+    )
+    why = found.matches[0].explanation
+    assert why is not None
+    stages = (why.meaning, why.words, why.clause_meaning, why.clause_words)
+    assert why.score == pytest.approx(sum(stage.adds for stage in stages if stage), abs=0.001)
+    assert len(why.searched.clauses) == 2
+
+
+async def test_a_misspelled_word_finds_what_was_meant(services: Services) -> None:
+    found = await services.search.find_tools(SearchQuery("revrese a text", 3, explain=True))
+    assert found.matches[0].tool.name == "text_reverse"
+    assert found.matches[0].explanation is not None
+    assert found.matches[0].explanation.searched.corrected == "reverse a text"
+
+
+async def test_the_scores_of_the_catalogue_are_calibrated(services: Services) -> None:
+    found = await services.search.find_tools(SearchQuery("reverse a text", 1))
+    assert 0 < found.calibration.cosine_mean < 0.6
+    assert found.calibration.text_deviation > 0
+
+
+async def test_the_examples_of_our_own_plugins_are_similar_to_their_tools(services: Services) -> None:
+    examples = [(tool.name, example.query) for tool in services.registry for example in tool.definition.examples]
+    similar = 0
+    for name, query in examples:
+        found = await services.search.find_tools(SearchQuery(query, 10))
+        similar += any(match.tool.name == name and match.similarity >= 0.8 for match in found.matches)
+    assert similar / len(examples) >= 0.9
+
+
+async def test_tools_are_counted_as_they_come_and_go(settings: Settings) -> None:
+    async with open_services(settings) as services:
+        definitions = [ToolDefinition(name=f"count_{number}", description="counted") for number in range(3)]
+        await import_tools(services.database, definitions, source="import:counted")
+        assert await counted(services) == 3
+        await import_tools(services.database, definitions[:1], source="import:counted")
+        assert await counted(services) == 3
+        await services.tools.delete_source("import:counted")
+        assert await counted(services) == 0
+
+
+async def counted(services: Services) -> int:
+    row = await services.database.fetch_row("select tools from lexemes where lexeme = ''")
+    assert row is not None
+    return int(row["tools"])
+
+
+async def test_tools_with_the_same_words_are_duplicates(settings: Settings) -> None:
+    async with open_services(settings) as services:
+        assert services.embed is not None
+        definitions = [
+            ToolDefinition(name="user_create", description="Create a user of the shop."),
+            ToolDefinition(name="user_create_2", description="Create a user of the shop."),
+            ToolDefinition(name="user_delete", description="Delete a user of the shop."),
+        ]
+        await import_tools(services.database, definitions, source="import:twice")
+        await embed_missing(services.database, *services.embed)
+        pairs = await services.search.find_duplicates(0.6, lambda _done, _total: None)
+        assert [(pair.name, pair.other_name) for pair in pairs] == [("user_create", "user_create_2")]

@@ -9,6 +9,7 @@ from pgvector import HalfVector
 from toolbox.database import Database
 from toolbox.embeddings.base import Embedder
 from toolbox.errors import SettingsError
+from toolbox.index.calibration import calibrate
 
 BATCH = 64
 """Tools embedded and committed at once: what a kill costs at most."""
@@ -50,7 +51,7 @@ async def register_model(database: Database, embedder: Embedder) -> Model:
 async def fill_embeddings(
     database: Database, model: Model, embedder: Embedder, report: Callable[[int, int], Awaitable[None]] | None = None
 ) -> int:
-    """Embed every active tool whose text the model has not seen, and commit batch by batch.
+    """Embed every active tool whose text the model has not seen, commit batch by batch, and calibrate what changed.
 
     `report` hears (done, total) after each batch. Killed and started again, it goes on where it was.
 
@@ -68,6 +69,7 @@ async def fill_embeddings(
         await _store(database, model, [row["id"] for row in batch], texts, [HalfVector(vector) for vector in vectors])
         if report:
             await report(start + len(batch), len(pending))
+    await calibrate(database, model, embedder)
     return len(pending)
 
 

@@ -40,14 +40,19 @@ def original_name(definition: ToolDefinition) -> str:
 
 
 def embedding_text(definition: ToolDefinition) -> str:
-    """What is embedded: tags, the words of the name, what it says of itself, and the names of its parameters."""
+    """What is embedded: tags, the words of the name, what it says of itself, its parameters' names, its examples.
+
+    With three questions a tool, each of another user, examples lift nDCG@10 by 2 (MetaTool) and 3.6 points (tldr).
+    """
     parameters = ", ".join(split_name(name) for name, _ in _parameters(definition.input_schema))
+    examples = "; ".join(example.query for example in definition.examples)
     parts = [
         " ".join(definition.tags),
         split_name(original_name(definition)),
         definition.title or "",
         definition.description,
         f"Parameters: {parameters}" if parameters else "",
+        f"Examples: {examples}" if examples else "",
     ]
     return ". ".join(part.strip().rstrip(".") for part in parts if part.strip())
 

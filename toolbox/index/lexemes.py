@@ -12,10 +12,13 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from toolbox.index.fields import Field
+from toolbox.index.fields import Field, split_name
 
 K1 = 1.2
 B = 0.5
+MIN_SPELLED = 4
+MAX_SPELLED = 24
+"""Shorter words have too many neighbours, and longer ones are no words."""
 
 _WORD = re.compile(r"[^\W_]+")
 _STEMMER = snowballstemmer.stemmer("english")
@@ -32,6 +35,21 @@ def lexemes(text: str) -> list[str]:
     """The stems of the words in a text, in order, without words that say nothing."""
     words = _WORD.findall(_fold(text))[:_MAX_WORDS]
     return [_stem(word[:_MAX_WORD_LENGTH]) for word in words if word not in _STOPWORDS]
+
+
+def name_lexemes(name: str) -> str:
+    """The stems of a name in the order of the alphabet: the same for "merge data" and "dataMerge"."""
+    return " ".join(sorted(set(lexemes(split_name(name)))))[:1024]
+
+
+def spellings(text: str) -> dict[str, str]:
+    """The words of a text that can be misspelled, each with its stem: letters of English, not too short or long."""
+    words = {word for word in _WORD.findall(_fold(text))[:_MAX_WORDS] if _is_spelled(word)}
+    return {word: _stem(word) for word in words}
+
+
+def _is_spelled(word: str) -> bool:
+    return MIN_SPELLED <= len(word) <= MAX_SPELLED and word.isascii() and word.isalpha() and word not in _STOPWORDS
 
 
 def impacts(fields: Iterable[Field]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from advanced_alchemy.base import DefaultBase
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -23,13 +24,21 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class ModelRow(DefaultBase):
-    """An embedding model; each has an HNSW index of its own, made when the model is first used."""
+    """An embedding model, and what its scores are worth over this catalogue (see `toolbox.index.calibration`).
+
+    Each has an HNSW index of its own, made when the model is first used.
+    """
 
     __tablename__ = "models"
 
     id: Mapped[int] = mapped_column(SmallInteger, Identity(always=True), primary_key=True)
     name: Mapped[str] = mapped_column(Text, unique=True)
     dimensions: Mapped[int] = mapped_column(Integer)
+    calibrated_tools: Mapped[int | None] = mapped_column(Integer)
+    cosine_mean: Mapped[float | None] = mapped_column(Double)
+    cosine_deviation: Mapped[float | None] = mapped_column(Double)
+    text_mean: Mapped[float | None] = mapped_column(Double)
+    text_deviation: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 
@@ -45,13 +54,23 @@ class EmbeddingRow(DefaultBase):
 
 
 class LexemeRow(DefaultBase):
-    """A word stem and in how many tools it stands."""
+    """A word stem and in how many tools it stands; the empty stem stands in all, so that it counts them."""
 
     __tablename__ = "lexemes"
 
     id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
     lexeme: Mapped[str] = mapped_column(Text, unique=True)
     tools: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+
+
+class WordRow(DefaultBase):
+    """A word as tools spell it, and the stem that it has; words are added, never taken away."""
+
+    __tablename__ = "words"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(always=True), primary_key=True)
+    word: Mapped[str] = mapped_column(Text, unique=True)
+    lexeme_id: Mapped[int] = mapped_column(Integer)
 
 
 class PostingRow(DefaultBase):

@@ -4,15 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 
 from toolbox.database import Connection
+from toolbox.index.spellings import add_spellings
+
+EVERY_TOOL = ""
+"""The empty stem: it stands in every tool and says nothing, so its count is that of the tools."""
 
 
 async def replace_postings(connection: Connection, impacts: Mapping[int, Mapping[str, float]]) -> None:
-    """Make these the stems of these tools (id -> stem -> impact); a tool without stems has none afterwards.
+    """Make these the stems of these tools (id -> stem -> impact); a tool without stems is one that is gone.
 
     `lexemes.tools` counts along, in the same transaction. Stems are written in order, so that two writers
     wait for each other instead of locking each other out.
     """
     removed = await _remove(connection, list(impacts))
+    impacts = {tool: {**stems, EVERY_TOOL: 0.0} for tool, stems in impacts.items() if stems}
     added = Counter(stem for stems in impacts.values() for stem in stems)
     ids = await _count(connection, added, removed)
     await connection.copy_records_to_table(
@@ -20,6 +25,7 @@ async def replace_postings(connection: Connection, impacts: Mapping[int, Mapping
         columns=["tool_id", "lexeme_id", "impact"],
         records=[(tool, ids[stem], impact) for tool, stems in impacts.items() for stem, impact in stems.items()],
     )
+    await add_spellings(connection, list(impacts))
 
 
 async def _remove(connection: Connection, tool_ids: list[int]) -> Counter[str]:

@@ -1,10 +1,11 @@
-"""From the two searches to one order, and from scores to a similarity that callers can understand. Pure functions.
+"""From scores to a similarity that callers can understand. Pure functions.
 
-The order itself is made in SQL (service.py), where both scores of every candidate are at hand: each is z-scored over
+The order itself is made in SQL (statement.py), where all scores of every candidate are at hand: each is z-scored over
 the candidates (so the model's range of cosines does not matter), and they are added with `vector_weight`. Names that
-the query spells out come first.
+the query spells out come first. What stands here decides how sure of a match one can be.
 """
 
+import math
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -14,8 +15,24 @@ NEAR_NAME = 1
 
 _NEAR_NAME_SIMILARITY = 0.99
 _HIGHEST_SIMILARITY = 0.98
-_HALF_TEXT_SCORE = 8.0
-"""The BM25 score that counts as a similarity of one half where there is no vector."""
+
+_WORDS_BESIDE_MEANING = 0.5
+_SPREAD_OF_BOTH = 1.25
+"""What the sum of both deviates by: they go together a little."""
+_LOGISTIC_AS_NORMAL = 1.702
+"""The logistic function with this slope is the normal distribution, but for 0.01 (Camilli, 1994)."""
+_LEAST_DEVIATION = 0.02
+
+
+class Ranking(Struct, frozen=True):
+    """The stages of a search and their weights, as measured (docs/search.md); 0 leaves one out."""
+
+    clauses: float = 0.5
+    """Of the best clause, beside the whole query."""
+    corrections: float = 0.7
+    """Of the words that were probably meant, beside those that were written."""
+    names: bool = True
+    """Whether names that the query spells out come first."""
 
 
 class Scores(Struct, frozen=True):
@@ -26,20 +43,46 @@ class Scores(Struct, frozen=True):
     name_match: int = 0
 
 
-def similarities(ranked: Sequence[Scores]) -> list[float]:
+class Calibration(Struct, frozen=True):
+    """How near the best tool of the catalogue comes to a request of any kind (`toolbox.index.calibration`).
+
+    The defaults stand for a catalogue that was not measured yet.
+    """
+
+    cosine_mean: float = 0.35
+    cosine_deviation: float = 0.1
+    text_mean: float = 8.0
+    text_deviation: float = 4.0
+
+
+NOT_MEASURED = Calibration()
+
+
+def similarities(
+    ranked: Sequence[Scores], calibration: Calibration = NOT_MEASURED, *, has_words: bool = True
+) -> list[float]:
     """A number in 0..1 for each match, never rising down the list; 1.0 only for an exact name."""
     falling, lowest = list[float](), 1.0
     for scores in ranked:
-        lowest = min(lowest, _similarity(scores))
+        lowest = min(lowest, similarity_of(scores, calibration, has_words=has_words))
         falling.append(round(lowest, 4))
     return falling
 
 
-def _similarity(scores: Scores) -> float:
+def similarity_of(scores: Scores, calibration: Calibration, *, has_words: bool = True) -> float:
+    """The share of requests of any kind whose best match is worse than this one."""
     if scores.name_match == EXACT_NAME:
         return 1.0
     if scores.name_match == NEAR_NAME:
         return _NEAR_NAME_SIMILARITY
+    evidence = _evidence(scores, calibration, has_words=has_words)
+    return _HIGHEST_SIMILARITY / (1 + math.exp(-_LOGISTIC_AS_NORMAL * min(max(evidence, -20.0), 20.0)))
+
+
+def _evidence(scores: Scores, calibration: Calibration, *, has_words: bool) -> float:
+    """In deviations from the mean: words say half as much as meaning, where there are both."""
+    words = (scores.text_score - calibration.text_mean) / max(calibration.text_deviation, _LEAST_DEVIATION)
     if scores.cosine is None:
-        return _HIGHEST_SIMILARITY * scores.text_score / (scores.text_score + _HALF_TEXT_SCORE)
-    return min(max(scores.cosine, 0.0), _HIGHEST_SIMILARITY)
+        return words
+    meaning = (scores.cosine - calibration.cosine_mean) / max(calibration.cosine_deviation, _LEAST_DEVIATION)
+    return (meaning + _WORDS_BESIDE_MEANING * words) / _SPREAD_OF_BOTH if has_words else meaning

@@ -6,13 +6,14 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta
+from litestar.params import JSONBody, QueryParameter
 
 from toolbox.problems import problem_responses
 from toolbox.search.schemas import FindRequest, Match, to_match
 from toolbox.search.service import SearchService
 from toolbox.settings import Settings
+from toolbox.tools.registry import Registry
+from toolbox.tools.routes import ToolName
 
 
 @post(
@@ -25,15 +26,20 @@ from toolbox.settings import Settings
     },
 )
 async def find_tool(
-    data: JSONBody[FindRequest], search: NamedDependency[SearchService], settings: NamedDependency[Settings]
+    data: JSONBody[FindRequest],
+    search: NamedDependency[SearchService],
+    settings: NamedDependency[Settings],
+    registry: NamedDependency[Registry],
 ) -> Response[bytes]:
     """Find tools by what they do, by meaning and by words.
 
-    The header `X-Search-Degraded: true` says that the embedding model failed and words alone were searched.
+    The header `X-Search-Degraded: true` says that the embedding model failed and words alone were searched; so does
+    `degraded` in each match.
     """
     found = await search.find_tools(data.to_query(settings))
     headers = {"X-Search-Degraded": "true"} if found.is_degraded else {}
-    body = msgspec.json.encode([to_match(match, data.detail) for match in found.matches])
+    marked = {"degraded": True} if found.is_degraded else {}
+    body = msgspec.json.encode([to_match(match, data.detail, registry) | marked for match in found.matches])
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -46,13 +52,14 @@ async def find_tool(
     },
 )
 async def find_similar(
-    name: FromPath[Annotated[str, Meta(min_length=1, max_length=256)]],
+    name: ToolName,
     search: NamedDependency[SearchService],
+    registry: NamedDependency[Registry],
     limit: Annotated[int, QueryParameter(ge=1, le=50)] = 5,
 ) -> Response[bytes]:
     """Tools whose texts mean what this one's do."""
     matches = await search.find_similar(name, limit)
-    body = msgspec.json.encode([to_match(match, "schema") for match in matches])
+    body = msgspec.json.encode([to_match(match, "schema", registry) for match in matches])
     return Response(body, media_type="application/json")
 
 

@@ -4,10 +4,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from toolbox.errors import InvalidRequest
 from toolbox.search.service import SearchQuery, ToolMatch
 from toolbox.settings import Settings
+from toolbox.tools.registry import Registry
 from toolbox.tools.repository import ToolFilter
-from toolbox.tools.schemas import ShortText, Tags
+from toolbox.tools.schemas import ShortText, Tags, shown_metadata
 
 QueryText = Annotated[
     str,
@@ -16,6 +18,7 @@ QueryText = Annotated[
         max_length=4096,
         description="What the tool should do, in any words.",
         examples=["convert miles to kilometres"],
+        extra_json_schema={"pattern": r"\S"},  # said here, and checked in to_query, in words of our own
     ),
 ]
 MatchLimit = Annotated[int, Meta(ge=1, le=50)]
@@ -37,9 +40,18 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     detail: Annotated[Literal["schema", "summary"], Meta(description="Whether matches carry their input schema.")] = (
         "schema"
     )
+    explain: Annotated[bool, Meta(description="Say of each match what every stage of the search adds.")] = False
 
     def to_query(self, settings: Settings) -> SearchQuery:
-        """The request with the operator's defaults filled in."""
+        """The request with the operator's defaults filled in; every way to search comes through here.
+
+        Raises:
+            InvalidRequest: Nothing is asked for, or the query is no text.
+        """
+        if not self.query.strip():
+            raise InvalidRequest("query: it is blank; say in a few words what the tool should do")
+        if "\0" in self.query:
+            raise InvalidRequest("query: it holds the character NUL (U+0000), which no text does")
         return SearchQuery(
             self.query,
             settings.default_search_limit if self.limit is UNSET else self.limit,
@@ -47,6 +59,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             ToolFilter(category=self.category, tags=tuple(self.tags), source=self.source, metadata=self.metadata),
             settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
+            self.explain,
         )
 
 
@@ -59,18 +72,27 @@ class Match(Struct, frozen=True, kw_only=True):
     category: str | None
     tags: list[str]
     version: str
-    similarity: float
+    similarity: Share
+    runnable: Annotated[bool, Meta(description="False when nothing here can run it.")]
     metadata: dict[str, Any]
     input_schema: dict[str, Any] | UnsetType = UNSET
+    degraded: (
+        Annotated[bool, Meta(description="True when the embedding model failed: words alone were searched.")]
+        | UnsetType
+    ) = UNSET
 
 
-_SUMMARY = tuple(name for name in Match.__struct_fields__ if name not in {"similarity", "input_schema"})
+_COPIED = ("name", "title", "description", "category", "tags", "version")
 
 
-def to_match(match: ToolMatch, detail: Literal["schema", "summary"]) -> dict[str, Any]:
+def to_match(match: ToolMatch, detail: Literal["schema", "summary"], registry: Registry) -> dict[str, Any]:
     """A Match whose JSON fields are spliced in as they are stored."""
-    shown: dict[str, Any] = {name: getattr(match.tool, name) for name in _SUMMARY}
+    shown: dict[str, Any] = {name: getattr(match.tool, name) for name in _COPIED}
     shown["similarity"] = match.similarity
+    shown["runnable"] = registry.get(match.tool.name) is not None
+    shown["metadata"] = shown_metadata(match.tool)
     if detail == "schema":
         shown["input_schema"] = match.tool.input_schema
+    if match.explanation:
+        shown["explanation"] = match.explanation
     return shown

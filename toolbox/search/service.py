@@ -1,10 +1,12 @@
 """find: one query, one database round trip, matches best first.
 
 Vector search alone misses names and rare words, word search alone misses meaning. So both give their hundred best
-candidates, both scores are computed for all of these, and the sum of the z-scores decides.
+candidates, both scores are computed for all of these, and the sum of the z-scores decides (docs/search.md).
 """
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import structlog
@@ -14,17 +16,20 @@ from toolbox.database import Database
 from toolbox.embeddings.base import Embedder
 from toolbox.errors import EmbeddingError, NotFound, ToolNotFound
 from toolbox.index.embeddings import Model
-from toolbox.index.fields import name_key, split_name
+from toolbox.index.fields import split_name
 from toolbox.index.lexemes import lexemes
-from toolbox.search.ranking import EXACT_NAME, NEAR_NAME, Scores, similarities
+from toolbox.search.clauses import split_clauses
+from toolbox.search.duplicates import Duplicate, find_duplicates
+from toolbox.search.explanation import Explanation, Searched, explain
+from toolbox.search.ranking import Calibration, Ranking, Scores, similarities
+from toolbox.search.spelling import Spelling
+from toolbox.search.statement import Wanted, build_statement
 from toolbox.tools.repository import COLUMNS, StoredTool, ToolFilter, ToolRepository, to_tool
 
-logger = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from toolbox.embeddings.base import Vectors
 
-CANDIDATES = 100
-MAX_QUERY_LEXEMES = 24
-MAX_POSTINGS = 1000
-"""Best tools that one word can bring in; a word in more tools than this says little."""
+logger = structlog.get_logger(__name__)
 
 
 class SearchQuery(Struct, frozen=True):
@@ -36,13 +41,16 @@ class SearchQuery(Struct, frozen=True):
     filter: ToolFilter = ToolFilter()
     use_hybrid: bool = True
     vector_weight: float = 0.6
+    explain: bool = False
 
 
 class ToolMatch(Struct, frozen=True):
-    """A tool that was found."""
+    """A tool that was found, how sure that is, and the scores that this comes from."""
 
     tool: StoredTool
     similarity: float
+    scores: Scores = Scores(None, 0.0)
+    explanation: Explanation | None = None
 
 
 class SearchResult(Struct, frozen=True):
@@ -50,15 +58,25 @@ class SearchResult(Struct, frozen=True):
 
     matches: list[ToolMatch]
     is_degraded: bool = False
+    embedding_ms: float = 0.0
+    database_ms: float = 0.0
+    calibration: Calibration = Calibration()
+
+
+_AS_MEASURED = Ranking()
 
 
 class SearchService:
     """Searches the catalogue. Without an embedder it searches by words."""
 
-    def __init__(self, database: Database, embed: tuple[Model, Embedder] | None) -> None:
+    def __init__(
+        self, database: Database, embed: tuple[Model, Embedder] | None, ranking: Ranking = _AS_MEASURED
+    ) -> None:
         self._database = database
         self._repository = ToolRepository(database)
+        self._spelling = Spelling(database)
         self._embed = embed
+        self._ranking = ranking
 
     @property
     def model_name(self) -> str | None:
@@ -71,10 +89,35 @@ class SearchService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        vector, is_degraded = await self._embed_query(query.text)
-        words = sorted(set(lexemes(split_name(query.text)))) if query.use_hybrid or vector is None else []
-        rows = await self._search(query, words, vector)
-        return SearchResult(_to_matches(rows, query), is_degraded)
+        corrected = await self._correct(query.text)
+        clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
+        begun = time.perf_counter()
+        vectors, is_degraded = await self._embed_query(query.text, corrected, clauses)
+        embedded = time.perf_counter()
+        wanted = Wanted(
+            query.text,
+            corrected,
+            self._stems(query, corrected) if query.use_hybrid or vectors is None else {},
+            vectors[0] if vectors is not None else None,
+            [lexemes(split_name(clause)) for clause in clauses],
+            list(vectors[1:]) if vectors is not None else [],
+            query.filter,
+            query.vector_weight,
+            query.limit,
+            query.explain,
+        )
+        statement = build_statement(wanted, self._embed[0] if self._embed else None, self._ranking)
+        rows = await self._database.fetch(statement.sql, *statement.values)
+        done = time.perf_counter()
+        searched = Searched(list(wanted.stems), corrected, clauses, _ms(embedded - begun), _ms(done - embedded))
+        calibration = _calibration(rows)
+        return SearchResult(
+            _to_matches(rows, query, calibration, searched),
+            is_degraded,
+            searched.embedding_ms,
+            searched.database_ms,
+            calibration,
+        )
 
     async def find_similar(self, name: str, limit: int) -> list[ToolMatch]:
         """Tools whose texts mean what this one's do, most alike first; none while the tool waits for its embedding.
@@ -110,97 +153,66 @@ class SearchService:
             raise ToolNotFound(name, await self._repository.near_names(name))
         return [ToolMatch(to_tool(row), round(min(max(row["cosine"], 0.0), 1.0), 4)) for row in rows]
 
-    async def _embed_query(self, text: str) -> tuple[numpy.ndarray | None, bool]:
+    async def find_duplicates(self, least: float, report: Callable[[int, int], None]) -> list[Duplicate]:
+        """Pairs of tools whose words are alike to at least this share, most alike first.
+
+        Raises:
+            NotFound: There is no embedding model.
+        """
+        if self._embed is None:
+            raise NotFound("there is no embedding model here, so nothing can be compared")
+        return await find_duplicates(self._database, self._embed[0], least=least, report=report)
+
+    async def _correct(self, text: str) -> str | None:
+        """The text with the words that were probably meant, if there are any."""
+        if not self._ranking.corrections:
+            return None
+        return (await self._spelling.vocabulary()).correct(text)
+
+    def _stems(self, query: SearchQuery, corrected: str | None) -> dict[str, float]:
+        """The stems to look for, with their weights: what was meant counts beside what was written."""
+        stems = dict.fromkeys(lexemes(split_name(query.text)), 1.0)
+        if corrected:
+            stems = dict.fromkeys(lexemes(split_name(corrected)), self._ranking.corrections) | stems
+        return stems
+
+    async def _embed_query(self, text: str, corrected: str | None, clauses: list[str]) -> "tuple[Vectors | None, bool]":
+        """The vector of the query, then those of its clauses.
+
+        A corrected query lies between what was written and what was probably meant: neither is certain.
+        """
         if self._embed is None:
             return None, False
+        texts = [text, *([corrected] if corrected else []), *clauses]
         try:
-            return (await self._embed[1].embed([text], "query"))[0], False
+            vectors = await self._embed[1].embed(texts, "query")
         except EmbeddingError as error:
             logger.warning("search goes on by words alone", reason=error.message)
             return None, True
-
-    async def _search(self, query: SearchQuery, words: list[str], vector: numpy.ndarray | None) -> list[Any]:
-        condition, values = query.filter.to_sql(7)
-        model = self._embed[0] if self._embed and vector is not None else None
-        statement = _statement(model, condition if query.filter.is_selective else None, condition)
-        arguments = (
-            words,
-            name_key(query.text)[:256],
-            " ".join(words)[:1024],
-            query.vector_weight,
-            query.limit,
-            vector,
-            *values,
-        )
-        return await self._database.fetch(statement, *arguments)
+        if corrected:
+            middle = vectors[0] + vectors[1]
+            vectors = numpy.concatenate([[middle / numpy.linalg.norm(middle)], vectors[2:]])
+        return vectors, False
 
 
-def _statement(model: Model | None, selective: str | None, condition: str) -> str:
-    """The search as one statement.
-
-    The model's id and dimension are literals: as parameters the planner could not use the model's index. With a filter
-    that few tools may pass, candidates come from the matching tools themselves, so that none is cut off before it.
-    """
-    join = "join eligible on eligible.id = " if selective else ""
-    if model:
-        distance = f"e.embedding::halfvec({model.dimensions}) <=> $6::halfvec({model.dimensions})"
-        nearest = f"""
-            select e.tool_id from embeddings e {join and join + "e.tool_id"}
-            where e.model_id = {model.id} order by {distance} limit {CANDIDATES}"""
-        cosine = f"(select 1 - ({distance}) from embeddings e where e.tool_id = c.tool_id and e.model_id = {model.id})"
-    else:
-        nearest, cosine = "select 0 as tool_id where $6::halfvec is not null and false", "null::float8"
-    most = "" if selective else f"order by p.impact desc limit {MAX_POSTINGS}"
-    eligible = f"eligible as materialized (select t.id from tools t where {selective})," if selective else ""
-    return f"""
-        with {eligible}
-        words as materialized (
-            select l.id, ln(1 + (n.tools - l.tools + 0.5) / (l.tools + 0.5)) as idf
-            from lexemes l, (select greatest(count(*), 1) as tools from tools) n
-            where l.lexeme = any($1::text[]) and l.tools > 0 order by l.tools limit {MAX_QUERY_LEXEMES}
-        ),
-        by_words as materialized (
-            select p.tool_id from words cross join lateral (
-                select p.tool_id, p.impact from postings p {join and join + "p.tool_id"}
-                where p.lexeme_id = words.id {most}
-            ) p
-            group by p.tool_id order by sum(p.impact * words.idf) desc limit {CANDIDATES}
-        ),
-        by_vector as materialized ({nearest}),
-        by_name as (
-            (select id as tool_id from tools where name_key = $2 and $2 <> '' limit 10)
-            union all
-            (select id from tools where name_lexemes = $3 and $3 <> '' limit 10)
-        ),
-        candidates as (
-            select tool_id from by_words union select tool_id from by_vector union select tool_id from by_name
-        ),
-        scored as materialized (
-            select c.tool_id, {cosine} as cosine,
-                coalesce((
-                    select sum(p.impact * words.idf) from words
-                    join postings p on p.tool_id = c.tool_id and p.lexeme_id = words.id
-                ), 0) as text_score
-            from candidates c
-        ),
-        fused as (
-            select tool_id, cosine, text_score,
-                $4::float8 * coalesce((cosine - avg(cosine) over ()) / nullif(stddev_pop(cosine) over (), 0), 0)
-                + (1 - $4::float8) * coalesce(
-                    (text_score - avg(text_score) over ()) / nullif(stddev_pop(text_score) over (), 0), 0
-                ) as score
-            from scored
-        )
-        select {COLUMNS}, f.cosine, f.text_score,
-            case when t.name_key = $2 and $2 <> '' then {EXACT_NAME}
-                 when t.name_lexemes = $3 and $3 <> '' then {NEAR_NAME} else 0 end as name_match
-        from fused f join tools t on t.id = f.tool_id
-        where {condition}
-        order by name_match desc, f.score desc, t.name limit $5
-    """
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
-def _to_matches(rows: list[Any], query: SearchQuery) -> list[ToolMatch]:
+def _calibration(rows: list[Any]) -> Calibration:
+    """That of the model; every row carries it, so that no other statement is needed."""
+    if not rows or rows[0]["cosine_mean"] is None:
+        return Calibration()
+    return Calibration(*(rows[0][name] for name in Calibration.__struct_fields__))
+
+
+def _to_matches(rows: list[Any], query: SearchQuery, calibration: Calibration, searched: Searched) -> list[ToolMatch]:
     ranked = [Scores(row["cosine"], row["text_score"], row["name_match"]) for row in rows]
-    matches = [ToolMatch(to_tool(row), similarity) for row, similarity in zip(rows, similarities(ranked), strict=True)]
-    return [match for match in matches if query.threshold is None or match.similarity >= query.threshold]
+    # A query in another language matches no word: that says nothing about how well the meaning matches.
+    has_words = any(scores.text_score for scores in ranked)
+    found = similarities(ranked, calibration, has_words=has_words)
+    return [
+        ToolMatch(to_tool(row), similarity, scores, explain(row, searched) if query.explain else None)
+        for row, similarity, scores in zip(rows, found, ranked, strict=True)
+        if query.threshold is None or similarity >= query.threshold
+    ]

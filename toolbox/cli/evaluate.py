@@ -1,0 +1,333 @@
+"""`toolbox evaluate`: how well a catalogue is searched, measured with queries whose answers are known."""
+
+import asyncio
+import contextlib
+import hashlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import click
+import msgspec
+import numpy
+from msgspec import Struct, structs
+from rich.progress import Progress
+
+from toolbox.cli.backend import local_settings
+from toolbox.cli.catalogue import show_progress
+from toolbox.cli.output import json_option, print_json, print_table
+from toolbox.database import create_engine
+from toolbox.embedded.owner import default_data_dir
+from toolbox.embeddings.base import Embedder, Purpose
+from toolbox.errors import InvalidRequest
+from toolbox.index.embeddings import Model, fill_embeddings
+from toolbox.index.generic_queries import GENERIC_QUERIES
+from toolbox.search.evaluation import (
+    Answer,
+    Evaluation,
+    LabelledQuery,
+    differences,
+    evaluate,
+    measure,
+    misspell,
+    run_queries,
+)
+from toolbox.search.evaluation_page import Report, render_page
+from toolbox.search.ranking import Ranking
+from toolbox.search.service import SearchService
+from toolbox.settings import Secret, Settings
+from toolbox.tools.catalogue import Catalogue, read_catalogue
+
+if TYPE_CHECKING:
+    from toolbox.embeddings.base import Vectors
+
+MAX_QUERY = 4096
+
+
+@click.command("evaluate")
+@click.argument("tools", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("queries", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many queries, drawn by --seed.")
+@click.option("--seed", type=int, default=1, show_default=True, help="What is drawn, and where --typos fall.")
+@click.option("--vector-weight", type=click.FloatRange(0, 1), help="Share of meaning against words; else as set.")
+@click.option("--ablate", is_flag=True, help="Also search without each stage, to see what it brings.")
+@click.option("--typos", is_flag=True, help="Also search with one letter wrong in one word of each query.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page with plots there.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where embeddings of tools are kept between runs; by default in DATA_DIR.",
+)
+@json_option
+def evaluate_(tools: Path, queries: Path, html: Path | None, cache: Path | None, as_json: bool, **options: Any) -> None:
+    """Measure how well a catalogue is searched.
+
+    TOOLS is a catalogue as `toolbox import` reads it; QUERIES has {"query", "relevant": [ids of tools]} a line, and may
+    have "id" and "category". Both are put into a database of their own, which is dropped afterwards; your catalogue is
+    not touched.
+    """
+    wanted = Wanted(**options)
+    with tools.open("rb") as lines:
+        catalogue = read_catalogue(lines, source="import:evaluation", taken=set(), names_by_id={})
+    labelled, left_out = read_queries(queries, {tool.id: tool.definition.name for tool in catalogue.tools})
+    if wanted.sample and wanted.sample < len(labelled):
+        labelled = random.Random(wanted.seed).sample(labelled, wanted.sample)  # noqa: S311 - drawn, not secret
+    with local_settings("evaluate") as settings:
+        folder = cache or (settings.data_dir or default_data_dir()) / "evaluation"
+        report = asyncio.run(_evaluate(settings, catalogue, labelled, wanted, folder))
+    report = structs.replace(report, title=f"{tools} with {queries.name}", left_out=left_out)
+    if html:
+        html.write_text(render_page(report), encoding="utf-8")
+    print_json(report) if as_json else print_report(report)
+
+
+class Wanted(Struct, frozen=True):
+    """The options that say what is measured."""
+
+    sample: int | None
+    seed: int
+    vector_weight: float | None
+    ablate: bool
+    typos: bool
+
+
+def read_queries(file: Path, names: dict[str, str]) -> tuple[list[LabelledQuery], int]:
+    """The queries of a file, and how many were left out because they want a tool that the catalogue does not hold.
+
+    Raises:
+        InvalidRequest: A line is no query, or no query is left.
+    """
+    queries, left_out = list[LabelledQuery](), 0
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            read = msgspec.json.decode(line, type=_Line)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"{file}, line {number}: {error}") from error
+        if not read.relevant or not read.query.strip() or any(tool not in names for tool in read.relevant):
+            left_out += 1
+            continue
+        relevant = frozenset(names[tool] for tool in read.relevant)
+        count = min(len(relevant), 4)
+        category = read.category or ("1 tool" if count == 1 else f"{count} tools" if count < 4 else "4 tools or more")
+        queries.append(LabelledQuery(read.id or str(number), read.query[:MAX_QUERY], relevant, category))
+    if not queries:
+        raise InvalidRequest(f"{file}: no query wants a tool of this catalogue; `relevant` holds ids of tools")
+    return queries, left_out
+
+
+class _Line(Struct, frozen=True):
+    query: str
+    relevant: list[str]
+    id: str | None = None
+    category: str | None = None
+
+
+async def _evaluate(
+    settings: Settings, catalogue: Catalogue, queries: Sequence[LabelledQuery], wanted: Wanted, folder: Path
+) -> Report:
+    from toolbox.services import open_services  # slow to load, and nothing else here needs it
+    from toolbox.tools.sync import import_tools
+
+    with show_progress() as progress:
+        async with scratch_database(settings) as scratch, open_services(scratch) as services:
+            writing = progress.add_task("writing tools", total=None)
+            definitions = [tool.definition for tool in catalogue.tools]
+            await import_tools(services.database, definitions, source="import:evaluation")
+            progress.update(writing, total=len(definitions), completed=len(definitions))
+            embed = await _embed_tools(services, folder, progress)
+
+            async def ask(label: str, asked: Sequence[LabelledQuery], **how: Any) -> list[Answer]:
+                task = progress.add_task(label, total=len(asked))
+                return await _ask(
+                    services, embed, asked, wanted, lambda done: progress.update(task, completed=done), how
+                )
+
+            answers = await ask("searching", queries)
+            others = await ask("other requests", _other_requests())
+            evaluation = evaluate(answers, [answer.confidence for answer in others])
+            ablated = {}
+            for stage, how in _ABLATIONS.items() if wanted.ablate else ():
+                ablated[stage] = measure(await ask(f"without {stage}", queries, **how))
+            typos = None
+            if wanted.typos:
+                dice = random.Random(wanted.seed)  # noqa: S311 - drawn, not secret
+                wrong = [structs.replace(query, text=misspell(query.text, dice)) for query in queries]
+                typos = measure(await ask("misspelled", wrong))
+    return Report(
+        title="",
+        tools=len(catalogue.tools),
+        model=embed[0].name if embed else None,
+        vector_weight=_vector_weight(settings, wanted),
+        evaluation=evaluation,
+        ablated=ablated,
+        brings=differences(evaluation.quality, ablated),
+        typos=typos,
+    )
+
+
+_ABLATIONS: dict[str, dict[str, Any]] = {
+    "meaning": {"meaning": False},
+    "words": {"use_hybrid": False},
+    "clauses": {"ranking": Ranking(clauses=0)},
+    "corrections": {"ranking": Ranking(corrections=0)},
+    "names": {"ranking": Ranking(names=False)},
+}
+
+
+async def _ask(
+    services: Any,
+    embed: tuple[Model, Embedder] | None,
+    queries: Sequence[LabelledQuery],
+    wanted: Wanted,
+    report: Callable[[int], None],
+    how: dict[str, Any],
+) -> list[Answer]:
+    search = SearchService(
+        services.database, embed if how.get("meaning", True) else None, how.get("ranking", Ranking())
+    )
+    return await run_queries(
+        search,
+        queries,
+        vector_weight=_vector_weight(services.settings, wanted),
+        use_hybrid=how.get("use_hybrid", True),
+        report=report,
+    )
+
+
+def _vector_weight(settings: Settings, wanted: Wanted) -> float:
+    return settings.vector_weight if wanted.vector_weight is None else wanted.vector_weight
+
+
+def _other_requests() -> list[LabelledQuery]:
+    nothing = frozenset({""})
+    return [LabelledQuery(str(number), text, nothing, "") for number, text in enumerate(GENERIC_QUERIES)]
+
+
+async def _embed_tools(services: Any, folder: Path, progress: Progress) -> tuple[Model, Embedder] | None:
+    """Embed the catalogue with what was kept of earlier runs; searches then use the model itself, uncached."""
+    if services.embed is None:
+        return None
+    model, cached = services.embed
+    embedder = services.endpoint or services.plugins.embedders.get(model.name, cached)
+    task = progress.add_task("embedding tools", total=None)
+
+    async def advance(done: int, total: int) -> None:
+        progress.update(task, completed=done, total=total)
+
+    with kept_embeddings(embedder, folder) as kept:
+        await fill_embeddings(services.database, model, kept, advance)
+    await services.database.execute("analyze")
+    return model, embedder
+
+
+@contextlib.asynccontextmanager
+async def scratch_database(settings: Settings) -> AsyncIterator[Settings]:
+    """Settings for a database of their own on the same server, dropped afterwards."""
+    assert settings.database_url is not None  # noqa: S101 - local_settings has set it
+    url, name = settings.database_url.reveal(), f"toolbox_evaluation_{uuid4().hex[:12]}"
+    await _administer(url, f"create database {name}")
+    try:
+        scratch = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+        yield structs.replace(settings, database_url=Secret(scratch), redis_url=None)
+    finally:
+        await _administer(url, f"drop database {name} with (force)")
+
+
+async def _administer(url: str, statement: str) -> None:
+    from sqlalchemy.exc import ProgrammingError
+
+    engine = create_engine(url)
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.exec_driver_sql(statement)
+    except ProgrammingError as error:
+        raise InvalidRequest(
+            f"a database for the evaluation cannot be made: {error.orig}; give the role CREATEDB, or unset "
+            "DATABASE_URL to use ToolBox's own PostgreSQL"
+        ) from error
+    finally:
+        await engine.dispose()
+
+
+@contextlib.contextmanager
+def kept_embeddings(embedder: Embedder, folder: Path) -> Iterator["KeptEmbedder"]:
+    """An embedder whose vectors of tools are read from a folder, and written there afterwards."""
+    file = folder / f"{hashlib.blake2b(embedder.name.encode(), digest_size=8).hexdigest()}.npz"
+    kept = KeptEmbedder(embedder)
+    if file.is_file():
+        with numpy.load(file) as stored:
+            kept.vectors = dict(zip(map(bytes, stored["keys"]), stored["vectors"], strict=True))
+    before = len(kept.vectors)
+    yield kept
+    if len(kept.vectors) > before:
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = numpy.array([numpy.frombuffer(key, numpy.uint8) for key in kept.vectors])
+        numpy.savez(file, keys=keys, vectors=numpy.array(list(kept.vectors.values())))
+
+
+class KeptEmbedder:
+    """An embedder that embeds no tool's text twice."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name = embedder.name
+        self.dimensions = embedder.dimensions
+        self.vectors: dict[bytes, Vectors] = {}
+        self._embedder = embedder
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> "Vectors":
+        """See Embedder.embed."""
+        if purpose == "query":
+            return await self._embedder.embed(texts, purpose)
+        keys = {text: hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest() for text in texts}
+        missing = [text for text, key in keys.items() if key not in self.vectors]
+        if missing:
+            vectors = await self._embedder.embed(missing, purpose)
+            self.vectors.update(zip((keys[text] for text in missing), vectors, strict=True))
+        return numpy.array([self.vectors[keys[text]] for text in texts], numpy.float32)
+
+
+def print_report(report: Report) -> None:
+    """The figures as tables."""
+    evaluation, left_out = report.evaluation, f", {report.left_out} left out" if report.left_out else ""
+    click.echo(f"{report.title}: {report.tools} tools, {evaluation.quality.queries} queries{left_out}")
+    click.echo(f"model {report.model or 'none'}, vector weight {report.vector_weight:g}\n")
+    rows = (
+        [("all", evaluation.quality), *evaluation.categories.items()]
+        if len(evaluation.categories) > 1
+        else [("all", evaluation.quality)]
+    )
+    rows += [(f"- {stage}", quality) for stage, quality in report.ablated.items()]
+    rows += [("typos", report.typos)] if report.typos else []
+    columns = ["", "queries", "R@1", "R@3", "R@5", "R@10", "nDCG@5", "nDCG@10", "MRR", "C@5", "C@10"]
+    print_table(columns, [(label, quality.queries, *figures(quality)) for label, quality in rows])
+    _print_confidence(evaluation)
+    speed = structs.asdict(evaluation.speed)
+    print_table(
+        ["ms per query", "mean", "median", "p95"],
+        [(stage, f"{took.mean:.2f}", f"{took.median:.2f}", f"{took.p95:.2f}") for stage, took in speed.items()],
+    )
+
+
+def figures(quality: Any) -> list[str]:
+    """Its shares as percentages, in the order of the columns."""
+    values = [*quality.recall.values(), *quality.ndcg.values(), quality.mrr, *quality.completeness.values()]
+    return [f"{100 * value:.1f}" for value in values]
+
+
+def _print_confidence(evaluation: Evaluation) -> None:
+    kept = evaluation.kept_by_threshold
+    shown = [0.25, 0.5, 0.75, 0.9]
+    click.echo()
+    print_table(
+        ["right hits lost to a threshold of", *(f"{cut:g}" for cut in shown)],
+        [("percent", *(f"{100 * (1 - kept[cut]):.1f}" for cut in shown))],
+    )
+    abstention = evaluation.abstention
+    others = "" if abstention.other_requests is None else f", other requests {abstention.other_requests:.3f}"
+    click.echo(f"\nabstention AUC: own tools removed {abstention.own_tools_removed:.3f}{others}\n")

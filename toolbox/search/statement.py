@@ -1,0 +1,244 @@
+"""The search as one SQL statement: candidates by words, by meaning and by name, all scores of each, one order.
+
+Which parts it has depends on the query; a variant's text is always the same, so that it is prepared once. The model's
+id and dimension are literals: as parameters the planner could not use the model's index.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from pgvector import HalfVector
+
+from toolbox.index.embeddings import Model
+from toolbox.index.fields import name_key
+from toolbox.index.lexemes import name_lexemes
+from toolbox.search.ranking import EXACT_NAME, NEAR_NAME, Calibration, Ranking
+from toolbox.tools.repository import COLUMNS, ToolFilter
+
+if TYPE_CHECKING:
+    from toolbox.embeddings.base import Vectors
+
+CANDIDATES = 100
+MAX_QUERY_LEXEMES = 24
+MAX_POSTINGS = 1000
+"""Best tools that one word can bring in; a word in more tools than this says little."""
+
+
+class Wanted(Struct, frozen=True):
+    """A query as it is searched: stems with their weights, vectors, and the same of each clause."""
+
+    text: str
+    corrected: str | None
+    stems: Mapping[str, float]
+    vector: "Vectors | None"
+    clause_stems: Sequence[Sequence[str]]
+    clause_vectors: Sequence["Vectors"]
+    filter: ToolFilter
+    vector_weight: float
+    limit: int
+    explain: bool = False
+
+
+class Statement(Struct, frozen=True):
+    """SQL, and the values of its parameters."""
+
+    sql: str
+    values: list[Any]
+
+
+class _Values:
+    """Numbers parameters as they come."""
+
+    def __init__(self) -> None:
+        self.values = list[Any]()
+
+    def add(self, value: Any, kind: str) -> str:
+        self.values.append(value)
+        return f"${len(self.values)}::{kind}"
+
+
+def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> Statement:
+    """The statement for a query; without a model (or a vector) by words alone.
+
+    With a filter that few tools may pass, candidates come from the matching tools: none is cut off before it.
+    """
+    values = _Values()
+    model = model if wanted.vector is not None else None
+    has_clauses = bool(wanted.clause_stems and ranking.clauses)
+    weight = values.add(wanted.vector_weight, "float8")
+    condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
+    values.values.extend(filter_values)
+    is_selective = wanted.filter.is_selective
+    parts = [
+        f"eligible as materialized (select t.id from tools t where {condition})" if is_selective else "",
+        _words(wanted, values),
+        _by_words(is_selective),
+        _by_vector(wanted, model, is_selective, values),
+        _by_name(wanted, ranking, values),
+        _CANDIDATES,
+        _hits(),
+        _clause_hits(wanted, values) if has_clauses else "",
+        _scored(wanted, model, has_clauses, values),
+        _fused(weight, ranking.clauses if has_clauses else 0, explain=wanted.explain),
+    ]
+    return Statement(
+        f"""
+        with {", ".join(part for part in parts if part)}
+        select {COLUMNS}, f.*, {_CALIBRATION if model else _NO_CALIBRATION}
+        from fused f join tools t on t.id = f.tool_id {f"join models m on m.id = {model.id}" if model else ""}
+        where {condition}
+        order by f.name_match desc, f.score desc, t.name limit {values.add(wanted.limit, "int")}
+        """,
+        values.values,
+    )
+
+
+_CANDIDATES = """
+        candidates as (
+            select tool_id from by_words union select tool_id from by_vector union select tool_id from by_name
+        )"""
+_MEASURED = Calibration.__struct_fields__
+_CALIBRATION = ", ".join(f"m.{name}" for name in _MEASURED)
+_NO_CALIBRATION = ", ".join(f"null::float8 as {name}" for name in _MEASURED)
+
+
+def _words(wanted: Wanted, values: _Values) -> str:
+    """The stems that the catalogue knows, the rarest ones, with what each weighs."""
+    stems = values.add(list(wanted.stems), "text[]")
+    weights = values.add(list(wanted.stems.values()), "float8[]")
+    return f"""
+        words as materialized (
+            select l.id, l.lexeme, ({weights})[array_position({stems}, l.lexeme)]
+                * ln(1 + (greatest(n.tools, l.tools) - l.tools + 0.5) / (l.tools + 0.5)) as weight
+            from lexemes l, (select coalesce((select tools from lexemes where lexeme = ''), 0) as tools) n
+            where l.lexeme = any({stems}) and l.tools > 0 order by l.tools limit {MAX_QUERY_LEXEMES}
+        )"""
+
+
+def _by_words(is_selective: bool) -> str:
+    join = "join eligible on eligible.id = p.tool_id" if is_selective else ""
+    most = "" if is_selective else f"order by p.impact desc limit {MAX_POSTINGS}"
+    return f"""
+        by_words as materialized (
+            select p.tool_id from words cross join lateral (
+                select p.tool_id, p.impact from postings p {join} where p.lexeme_id = words.id {most}
+            ) p
+            group by p.tool_id order by sum(p.impact * words.weight) desc limit {CANDIDATES}
+        )"""
+
+
+def _by_vector(wanted: Wanted, model: Model | None, is_selective: bool, values: _Values) -> str:
+    if model is None:
+        return "by_vector as (select 0 as tool_id where false)"
+    join = "join eligible on eligible.id = e.tool_id" if is_selective else ""
+    distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
+    return f"""
+        by_vector as materialized (
+            select e.tool_id from embeddings e {join}
+            where e.model_id = {model.id} order by {distance} limit {CANDIDATES}
+        )"""
+
+
+def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
+    """Tools whose name the query spells: 2 however it is written, 1 with its words in another order or corrected."""
+    texts = [wanted.text, *([wanted.corrected] if wanted.corrected else [])] if ranking.names else []
+    exact = values.add(name_key(wanted.text)[:256] if texts else "", "text")
+    near = values.add([key for text in texts if (key := name_lexemes(text))], "text[]")
+    return f"""
+        by_name as materialized (
+            select tool_id, max(name_match) as name_match from (
+                (select id as tool_id, {EXACT_NAME} as name_match from tools
+                 where name_key = {exact} and {exact} <> '' limit 10)
+                union all
+                (select id, {NEAR_NAME} from tools where name_lexemes = any({near}) limit 10)
+            ) named group by tool_id
+        )"""
+
+
+def _hits() -> str:
+    return """
+        hits as materialized (
+            select c.tool_id, words.id, words.lexeme, p.impact * words.weight as score
+            from candidates c cross join words
+            join postings p on p.tool_id = c.tool_id and p.lexeme_id = words.id
+        )"""
+
+
+def _clause_hits(wanted: Wanted, values: _Values) -> str:
+    pairs = [(number, stem) for number, stems in enumerate(wanted.clause_stems) for stem in set(stems)]
+    numbers = values.add([number for number, _ in pairs], "int[]")
+    stems = values.add([stem for _, stem in pairs], "text[]")
+    return f"""
+        clause_hits as materialized (
+            select tool_id, max(score) as score from (
+                select h.tool_id, sum(h.score) as score
+                from unnest({numbers}, {stems}) as k (clause, lexeme) join hits h on h.lexeme = k.lexeme
+                group by h.tool_id, k.clause
+            ) by_clause group by tool_id
+        )"""
+
+
+def _scored(wanted: Wanted, model: Model | None, has_clauses: bool, values: _Values) -> str:
+    cosine, clause_cosine = "null::float8", "null::float8"
+    if model:
+        vector = values.add(wanted.vector, _vector_type(model))
+        cosine = _cosine(model, f"(select {vector} as vector)")
+        if has_clauses:
+            vectors = values.add([HalfVector(vector) for vector in wanted.clause_vectors], "halfvec[]")
+            clause_cosine = _cosine(model, f"unnest({vectors})")
+    clause_columns = f", {clause_cosine} as clause_cosine, coalesce(k.score, 0) as clause_text" if has_clauses else ""
+    return f"""
+        scored as materialized (
+            select c.tool_id, {cosine} as cosine, coalesce(h.score, 0) as text_score {clause_columns},
+                coalesce(n.name_match, 0) as name_match
+            from candidates c
+            left join (select tool_id, sum(score) as score from hits group by tool_id) h on h.tool_id = c.tool_id
+            {"left join clause_hits k on k.tool_id = c.tool_id" if has_clauses else ""}
+            left join by_name n on n.tool_id = c.tool_id
+        )"""
+
+
+def _cosine(model: Model, vectors: str) -> str:
+    """The best cosine of a candidate to some vectors."""
+    return f"""(
+        select max(1 - (e.embedding::halfvec({model.dimensions}) <=> v.vector::halfvec({model.dimensions})))
+        from embeddings e, {vectors} as v (vector) where e.tool_id = c.tool_id and e.model_id = {model.id}
+    )"""
+
+
+def _fused(weight: str, clauses: float, *, explain: bool) -> str:
+    score = f"{weight} * {_z('cosine')} + (1 - {weight}) * {_z('text_score')}"
+    if clauses:
+        score += f" + {clauses} * ({weight} * {_z('clause_cosine')} + (1 - {weight}) * {_z('clause_text')})"
+    return f"""
+        fused as materialized (
+            select tool_id, cosine, text_score, name_match, {score} as score
+            {_explained(weight, clauses) if explain else ""}
+            from scored
+        )"""
+
+
+def _z(column: str) -> str:
+    return f"coalesce(({column} - avg({column}) over ()) / nullif(stddev_pop({column}) over (), 0), 0)"
+
+
+def _explained(weight: str, clauses: float) -> str:
+    """What each stage adds, and the rank it would give."""
+    stages = {"cosine": weight, "text_score": f"(1 - {weight})"}
+    if clauses:
+        stages |= {"clause_cosine": f"{clauses} * {weight}", "clause_text": f"{clauses} * (1 - {weight})"}
+    columns = [
+        f"{column} as {column}_score, {share} * {_z(column)} as {column}_adds, "
+        f"rank() over (order by {column} desc nulls last) as {column}_rank"
+        for column, share in stages.items()
+    ]
+    matched = (
+        "(select json_object_agg(h.lexeme, round(h.score::numeric, 3) order by h.score desc) "
+        "from hits h where h.tool_id = scored.tool_id) as matched"
+    )
+    return ", " + ", ".join([*columns, matched])
+
+
+def _vector_type(model: Model) -> str:
+    return f"halfvec({model.dimensions})"
