@@ -1,0 +1,134 @@
+"""ToolBox's own jobs, and what health says of the queue."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from litestar.testing import AsyncTestClient
+
+from tests.conftest import BASE_URL, execute, wait_until_ready
+from tests.queue.conftest import until
+from toolbox import jobs
+from toolbox.app import create_app
+from toolbox.database import Database
+from toolbox.errors import EmbeddingError
+from toolbox.index.embeddings import count_pending
+from toolbox.jobs import delete_old_rows
+from toolbox.plugins import Plugins
+from toolbox.services import open_services, working
+from toolbox.settings import Settings
+
+OLD_AND_NEW_CALLS = """
+    insert into calls (id, tool_name, tool_version, caller, channel, arguments, success, started_at, duration_ms)
+    select gen_random_uuid(), 'a', '1', 'c', 'rest', '{}', true, now() - make_interval(days => days), 1
+    from generate_series(0, 59) as days
+"""
+
+
+class MoodyEmbedder:
+    """An embedder that works only when it is well."""
+
+    name = "moody"
+    dimensions = 3
+    is_well = False
+
+    async def embed(self, texts: Sequence[str], _purpose: str) -> Any:
+        if not self.is_well:
+            raise EmbeddingError("the model is out of order")
+        return np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (len(texts), 1))
+
+
+@pytest.mark.parametrize(("days", "kept"), [(30, 30), (1, 1), (0, 60)])
+async def test_calls_are_kept_for_so_many_days_in_batches(
+    database: Database, monkeypatch: pytest.MonkeyPatch, days: int, kept: int
+) -> None:
+    monkeypatch.setattr(jobs, "BATCH", 7)
+    await database.execute(OLD_AND_NEW_CALLS)
+    await delete_old_rows(database, call_retention_days=days)
+    row = await database.fetch_row(
+        "select count(*) as calls, max(now() - started_at) < make_interval(days => $1) as young from calls", days or 60
+    )
+    assert row == (kept, True)
+
+
+async def test_retention_is_a_job_with_a_schedule(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:
+    async with open_services(settings, make_plugins()) as services:
+        await services.database.execute(OLD_AND_NEW_CALLS)
+        async with working(services):
+            await services.queue.enqueue("retention")
+            await until(lambda: _count(services.database, "select from calls", 30))
+            await until(
+                lambda: _count(services.database, "select from queue_schedules where entrypoint='retention'", 1)
+            )
+
+
+async def test_what_sync_could_not_embed_is_embedded_by_a_job(
+    settings: Settings, make_plugins: Callable[..., Plugins]
+) -> None:
+    embedder = MoodyEmbedder()
+    plugins = make_plugins(demo=[_say_hello])
+    plugins.embedders[embedder.name] = embedder  # type: ignore[assignment]
+    async with open_services(settings, plugins) as services:
+        assert services.embed
+        await services.sync()
+        await services.sync()
+        assert services.sync_problem == "the model is out of order"
+        assert await count_pending(services.database, services.embed[0]) == 1
+        assert (await services.queue.status()).waiting == 1
+        embedder.is_well = True
+        async with working(services):
+            await until(lambda: _count(services.database, "select from embeddings", 1))
+
+
+async def test_health_says_how_the_queue_is(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:
+    async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        said = (await client.get("/health/detailed")).json()["checks"]["queue"]
+        assert said == {"status": "ok", "detail": "0 waiting, 0 running, 0 failed"}
+        assert settings.database_url
+        await execute(
+            settings.database_url.reveal(),
+            "insert into queue_jobs (priority, entrypoint, status, execute_after)"
+            " values (0, 'unknown', 'queued', now() - interval '10 minutes'), (0, 'unknown', 'failed', now())",
+        )
+        said = (await client.get("/health/detailed")).json()["checks"]["queue"]
+        assert said["status"] == "degraded"
+        assert said["detail"].startswith("1 waiting, 0 running, 1 failed; the oldest has been waiting for 60")
+
+
+async def test_the_server_works_the_queue(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:
+    async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        assert settings.database_url
+        await execute(
+            settings.database_url.reveal(),
+            OLD_AND_NEW_CALLS,
+            "insert into queue_jobs (priority, entrypoint, status) values (0, 'retention', 'queued')",
+        )
+        async with open_services(settings, make_plugins()) as services:
+            await until(lambda: _count(services.database, "select from calls", 30))
+
+
+async def _count(database: Database, query: str, wanted: int) -> bool:
+    return len(await database.fetch(query)) == wanted
+
+
+def _say_hello(name: str) -> str:
+    """Greet somebody."""
+    return f"Hello {name}"
+
+
+async def test_jobs_wait_until_they_may_begin(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:
+    async with open_services(settings, make_plugins()) as services:
+        await services.queue.enqueue("retention")
+        begin = asyncio.Event()
+        async with working(services, after=begin):
+            assert (await services.queue.status()).waiting == 1
+            begin.set()
+            await until(lambda: _count(services.database, "select from queue_jobs", 0))
+        await services.queue.enqueue("retention")
+        async with working(services, after=asyncio.Event()):
+            pass  # ends although it has never begun
+        assert (await services.queue.status()).waiting == 1
