@@ -1,0 +1,1 @@
+"""Toolsets: named selections of tools, each with an MCP endpoint of its own."""

@@ -1,0 +1,37 @@
+"""Toolsets from a file, JSON or TOML: `{"toolsets": {"name": {"rules": {"include": [...]}, ...}}}`."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from toolbox.errors import InvalidRequest
+from toolbox.toolsets.schemas import ToolsetDefinition
+
+
+class ToolsetFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the file holds."""
+
+    toolsets: dict[str, ToolsetDefinition]
+
+
+def read_toolset_file(path: Path) -> dict[str, ToolsetDefinition]:
+    """The toolsets of a file, by name.
+
+    Raises:
+        InvalidRequest: Says what in the file cannot be used.
+    """
+    try:
+        return msgspec.convert(_decode(path), ToolsetFile).toolsets
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise InvalidRequest(f"{path} cannot be used: {error}") from error
+
+
+def _decode(path: Path) -> Any:
+    if path.suffix == ".toml":
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    return msgspec.json.decode(path.read_bytes())

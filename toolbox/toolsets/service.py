@@ -1,0 +1,79 @@
+"""Defining and deleting toolsets: each all or nothing, members included."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from toolbox.database import Database
+from toolbox.errors import NotFound
+from toolbox.events import notify
+from toolbox.toolsets.repository import (
+    ToolsetRepository,
+    lock_members,
+    mark_deleted,
+    read_toolset,
+    write_toolset,
+)
+from toolbox.toolsets.schemas import Toolset, ToolsetDefinition, check_toolset
+
+Change: TypeAlias = Literal["created", "changed", "unchanged"]
+
+
+class ToolsetService:
+    """Manages toolsets."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.repository = ToolsetRepository(database)
+
+    async def apply(self, definitions: Mapping[str, ToolsetDefinition]) -> dict[str, Change]:
+        """Define toolsets, or replace those that are there already; all of them, or none if one is refused.
+
+        Raises:
+            InvalidRequest: A definition cannot be used.
+        """
+        for name, definition in definitions.items():
+            check_toolset(name, definition)
+        changes = dict[str, Change]()
+        async with self._database.transaction() as connection:
+            await lock_members(connection)
+            for name, definition in definitions.items():
+                known = await read_toolset(connection, name)
+                is_there = known is not None and known.deleted_at is None
+                if is_there and known is not None and known.definition == definition:
+                    changes[name] = "unchanged"
+                    continue
+                await write_toolset(connection, name, definition)
+                changes[name] = "changed" if is_there else "created"
+            if set(changes.values()) - {"unchanged"}:
+                await notify(connection, "tools")
+        return changes
+
+    async def delete(self, name: str) -> None:
+        """Delete a toolset.
+
+        Raises:
+            NotFound: There is none with this name.
+        """
+        async with self._database.transaction() as connection:
+            await lock_members(connection)
+            known = await read_toolset(connection, name)
+            if known is None or known.deleted_at is not None:
+                raise toolset_not_found(name)
+            await mark_deleted(connection, known.id)
+            await notify(connection, "tools")
+
+    async def get(self, name: str) -> Toolset:
+        """The toolset with this name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        toolset = await self.repository.get_toolset(name)
+        if toolset is None:
+            raise toolset_not_found(name)
+        return toolset
+
+
+def toolset_not_found(name: str) -> NotFound:
+    """The error that says so."""
+    return NotFound(f"there is no toolset {name[:100]!r}; /v0.1/servers lists those that there are")
