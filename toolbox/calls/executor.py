@@ -2,19 +2,21 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import structlog
-from msgspec import Struct
+from msgspec import UNSET, Struct, structs
 
-from toolbox.definitions import ToolDefinition, ToolResult
+from toolbox.calls.results import ResultChecker
+from toolbox.definitions import TextContent, ToolDefinition, ToolResult
 from toolbox.errors import InvalidArguments, Overloaded, ToolError
 from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.base import ToolContext
+from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.registry import RegisteredTool
 
 logger = structlog.get_logger(__name__)
@@ -33,12 +35,21 @@ class Outcome(Struct, frozen=True):
 class Executor:
     """Runs tools of any kind under common limits."""
 
-    def __init__(self, *, concurrency: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        timeout_seconds: float,
+        announce: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`announce` tells clients of all replicas that what a tool names has changed."""
+        self._announce = announce
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(concurrency)
         self._waiting = 0
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="tool")
         self._validators = dict[str, tuple[ToolDefinition, Any]]()
+        self._results = ResultChecker()
 
     def close(self) -> None:
         """Give the threads back; one that still runs a tool ends when the tool does."""
@@ -52,29 +63,59 @@ class Executor:
         execution_id: str,
         caller: str,
         timeout_seconds: float | None = None,
+        longest_seconds: float | None = None,
+        client: Client = SILENT,
     ) -> Outcome:
         """Run a tool once. A tool that fails is an outcome, not an exception.
 
-        The time limit is the shortest of the request's and the tool's own (or TOOL_TIMEOUT).
+        The time limit is the shortest of the request's and the tool's own (or `longest_seconds`, or TOOL_TIMEOUT).
 
         Raises:
             InvalidArguments: The arguments do not fit the schema; the tool was not run.
+            MissingCapability: The tool asks for what the caller cannot do.
+            InputRequired: The caller must answer the tool's questions, and call again.
+            TaskRequired: The tool goes on as a task only.
             Overloaded: Too many calls wait already.
         """
         definition = registered.definition
-        self._validate(definition, arguments)
-        limit = min(timeout_seconds or float("inf"), definition.timeout_seconds or self._timeout_seconds)
+        self.check(definition, arguments)
+        own_limit = definition.timeout_seconds or longest_seconds or self._timeout_seconds
+        limit = min(timeout_seconds or float("inf"), own_limit)
         context = ToolContext(
             tool_name=definition.name,
             execution_id=execution_id,
             caller=caller,
             timeout_seconds=limit,
             run_blocking=self._run_blocking,
+            client=client,
+            announce=self._announce,
+            can_become_task=definition.task is not UNSET,
         )
         async with self._slot():
-            return await _attempt(registered, arguments, context, limit)
+            outcome = await _attempt(registered, arguments, context, limit)
+        return self._hold_to_promise(definition, outcome)
 
-    def _validate(self, definition: ToolDefinition, arguments: dict[str, Any]) -> None:
+    def _hold_to_promise(self, definition: ToolDefinition, outcome: Outcome) -> Outcome:
+        """The outcome, or the failure that it is when the result is not what the tool promises; content stays."""
+        if outcome.result is None:
+            return outcome
+        result, problem = self._results.check(definition, outcome.result)
+        if problem is None:
+            return outcome if result is outcome.result else structs.replace(outcome, result=result)
+        message = f"the result of {definition.name} cannot be given: {problem}"
+        failed = ToolResult((*result.content, TextContent(message)), is_error=True)
+        return Outcome(failed, "invalid_result", message)
+
+    def find_broken_promise(self, definition: ToolDefinition, result: ToolResult) -> str | None:
+        """What of a result is not what its tool promises, if anything."""
+        return self._results.check(definition, result)[1]
+
+    def check(self, definition: ToolDefinition, arguments: dict[str, Any]) -> None:
+        """Look at the arguments of a call.
+
+        Raises:
+            InvalidArguments: They do not fit the schema.
+        """
         violations = find_violations(self._validator(definition), arguments)
         if violations:
             raise InvalidArguments(definition.name, violations)
@@ -116,7 +157,7 @@ async def _attempt(
             result = await registered.tool.call(arguments, context)
     except ToolError as error:
         return Outcome(error_code="tool_failed", error_message=str(error))
-    except InvalidArguments:
+    except (InvalidArguments, MissingCapability, InputRequired, TaskRequired):
         raise
     except BaseException as error:
         if time_limit.expired() and isinstance(error, TimeoutError):

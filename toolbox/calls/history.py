@@ -16,6 +16,7 @@ import structlog
 from msgspec import Raw, Struct
 
 from toolbox.database import Database
+from toolbox.definitions import Moment
 from toolbox.errors import DatabaseUnavailable
 
 logger = structlog.get_logger(__name__)
@@ -68,10 +69,13 @@ class CallStatistics(Struct, frozen=True):
     succeeded: int
     p50_ms: float | None
     p95_ms: float | None
-    last_called_at: datetime | None
+    last_called_at: Moment | None
 
 
 _COLUMNS = StoredCall.__struct_fields__
+_KEPT_APART = "coalesce(result, (select r.value from results r where r.id = calls.id)) as result"
+"""A result of which only an excerpt was given is kept among the results."""
+_SELECTED = [_KEPT_APART if name == "result" else name for name in _COLUMNS]
 
 
 class History:
@@ -102,17 +106,17 @@ class History:
     async def read(self, call_id: UUID, caller: str) -> StoredCall | None:
         """A call of this caller."""
         row = await self._database.fetch_row(
-            f"select {', '.join(_COLUMNS)} from calls where id = $1 and caller = $2", call_id, caller
+            f"select {', '.join(_SELECTED)} from calls where id = $1 and caller = $2", call_id, caller
         )
         return StoredCall(*(row[name] for name in _COLUMNS)) if row else None
 
     async def statistics(self, tool_name: str | None = None) -> CallStatistics:
-        """Counts and durations, computed by PostgreSQL."""
+        """Counts and durations (to 0.1 ms), computed by PostgreSQL."""
         row = await self._database.fetch_row(
             """
             select count(*) as calls, count(*) filter (where success) as succeeded,
-                percentile_cont(0.5) within group (order by duration_ms) as p50_ms,
-                percentile_cont(0.95) within group (order by duration_ms) as p95_ms,
+                round(percentile_cont(0.5) within group (order by duration_ms)::numeric, 1)::float8 as p50_ms,
+                round(percentile_cont(0.95) within group (order by duration_ms)::numeric, 1)::float8 as p95_ms,
                 max(started_at) as last_called_at
             from calls where $1::text is null or tool_name = $1
             """,

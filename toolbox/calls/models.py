@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import JSON, Boolean, DateTime, Double, Index, Text, Uuid
+from sqlalchemy import JSON, Boolean, DateTime, Double, Index, Text, Uuid, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -30,3 +30,17 @@ class CallRow(DefaultBase):
     error_message: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     duration_ms: Mapped[float] = mapped_column(Double)
+
+
+class ResultRow(DefaultBase):
+    """A result that was too long for its answer, whole. Its id is that of the call, or one that only its link names."""
+
+    __tablename__ = "results"
+    __table_args__ = (Index("ix_results_created_at", "created_at"),)
+
+    id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    caller: Mapped[str] = mapped_column(Text)
+    tool_name: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(Text)
+    value: Mapped[Any] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

@@ -1,12 +1,16 @@
 """The shapes of calls on the wire."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from toolbox.calls.excerpts import More
 from toolbox.calls.service import CallRequest, CallResult
+from toolbox.definitions import Moment
+
+MIN_TOKENS, MAX_TOKENS = 100, 1_000_000
+"""Between them is what callers may say of how long a result may be."""
 
 
 class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -15,6 +19,10 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tool_name: Annotated[str, Meta(min_length=1, max_length=256, examples=["text_reverse"])]
     arguments: Annotated[dict[str, Any], Meta(examples=[{"text": "hello"}])] = {}
     timeout_seconds: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    max_tokens: (
+        Annotated[int, Meta(ge=MIN_TOKENS, le=MAX_TOKENS, description="A longer result comes as its first part.")]
+        | None
+    ) = None
 
     def to_call(self, caller: str, channel: str) -> CallRequest:
         """The call that is asked for."""
@@ -22,13 +30,18 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             tool_name=self.tool_name,
             arguments=self.arguments,
             timeout_seconds=self.timeout_seconds,
+            max_tokens=self.max_tokens,
             caller=caller,
             channel=channel,
         )
 
 
 class CallError(Struct, frozen=True):
-    """Why a tool failed: tool_failed in its own words, tool_timeout, or tool_crashed."""
+    """Why a tool failed.
+
+    tool_failed: in the tool's own words; tool_timeout; tool_crashed; invalid_result: not what its schema promises.
+    declined, consent_needed: the user has to be asked first, and said no or cannot be asked; the tool did not run.
+    """
 
     code: str
     message: str
@@ -42,6 +55,7 @@ class CallToolResponse(Struct, frozen=True, kw_only=True):
     error: CallError | None
     execution_id: UUID
     duration_ms: float
+    more: Annotated[More, Meta(description="There if `result` is not all: how to go on.")] | UnsetType = UNSET
 
 
 class RecordedCall(Struct, frozen=True, kw_only=True):
@@ -57,7 +71,7 @@ class RecordedCall(Struct, frozen=True, kw_only=True):
     result: Any
     error_code: str | None
     error_message: str | None
-    started_at: datetime
+    started_at: Moment
     duration_ms: float
 
 
@@ -66,8 +80,9 @@ def to_response(call: CallResult) -> CallToolResponse:
     outcome = call.outcome
     return CallToolResponse(
         success=call.success,
-        result=outcome.result.value if outcome.result else None,
+        result=call.value,
         error=CallError(outcome.error_code, outcome.error_message or "") if outcome.error_code else None,
         execution_id=call.execution_id,
         duration_ms=call.duration_ms,
+        more=call.more or UNSET,
     )

@@ -6,15 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from msgspec import Struct
+import structlog
+from msgspec import Struct, structs
 
+from toolbox.calls.consent import ask_for_consent, needs_consent
+from toolbox.calls.excerpts import Excerpt, More, fits, make_excerpt
 from toolbox.calls.executor import Executor, Outcome
+from toolbox.calls.handles import Handle
 from toolbox.calls.history import CallRecord, History
+from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
-from toolbox.errors import ToolNotFound, ToolNotHere, ToolNotRunnable
+from toolbox.errors import DatabaseUnavailable, ToolNotFound, ToolNotHere, ToolNotRunnable
+from toolbox.tools.client import SILENT, Client, MissingCapability
 from toolbox.tools.registry import RegisteredTool, Registry
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import PLUGIN_SOURCE
+
+logger = structlog.get_logger(__name__)
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -25,6 +33,16 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     caller: str
     channel: str
     timeout_seconds: float | None = None
+    longest_seconds: float | None = None
+    """The time limit of tools that have none of their own, instead of TOOL_TIMEOUT."""
+    execution_id: UUID | None = None
+    """Under which the call is recorded; a new one if it is not given."""
+    client: Client = SILENT
+    """Whom the tool may ask, and who hears how far it has come."""
+    max_tokens: int | None = None
+    """How long the result may be; one that is longer comes as an excerpt. None: as long as it is."""
+    asks_before_destructive: bool = False
+    """Whether the user is asked before a tool runs that says it may destroy something."""
 
 
 class CallResult(Struct, frozen=True, kw_only=True):
@@ -34,6 +52,8 @@ class CallResult(Struct, frozen=True, kw_only=True):
     tool: RegisteredTool
     outcome: Outcome
     duration_ms: float
+    excerpt: Excerpt | None = None
+    """What is given instead of a result that is too long."""
 
     @property
     def success(self) -> bool:
@@ -42,18 +62,38 @@ class CallResult(Struct, frozen=True, kw_only=True):
 
     @property
     def result(self) -> ToolResult | None:
-        """What the tool gave back, if it came to that."""
-        return self.outcome.result
+        """What the tool gave back, if it came to that, or an excerpt of it."""
+        return self.excerpt.result if self.excerpt else self.outcome.result
+
+    @property
+    def value(self) -> Any:
+        """What callers get who take the value alone."""
+        if self.excerpt:
+            return self.excerpt.value
+        return self.outcome.result.value if self.outcome.result else None
+
+    @property
+    def more(self) -> More | None:
+        """What the excerpt does not show."""
+        return self.excerpt.more if self.excerpt else None
 
 
 class CallService:
     """Calls tools by name."""
 
-    def __init__(self, registry: Registry, repository: ToolRepository, executor: Executor, history: History) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        repository: ToolRepository,
+        executor: Executor,
+        history: History,
+        results: ResultStore,
+    ) -> None:
         self._registry = registry
         self._repository = repository
         self._executor = executor
         self._history = history
+        self._results = results
 
     async def call_tool(self, request: CallRequest, *, durable: bool = True) -> CallResult:
         """Call a tool once and record it; with `durable`, the record is on disk before this returns.
@@ -63,10 +103,13 @@ class CallService:
             ToolNotRunnable: The tool came without an implementation.
             ToolNotHere: Its plugin is not installed on this replica.
             InvalidArguments: The arguments do not fit its schema.
+            MissingCapability: The tool asks for what this caller cannot do.
+            InputRequired: The caller must answer first, and call again; nothing is recorded yet.
+            TaskRequired: The call goes on as a task; nothing is recorded yet.
             Overloaded: Too many calls wait already.
         """
         tool = self._registry.get(request.tool_name) or await self._explain_absence(request.tool_name)
-        execution_id = uuid4()
+        execution_id = request.execution_id or uuid4()
         started_at, start = datetime.now(UTC), time.perf_counter()
 
         def record(outcome: Outcome) -> CallRecord:
@@ -86,22 +129,77 @@ class CallService:
             )
 
         try:
-            outcome = await self._executor.run(
+            outcome = await self._ask_first(tool, request) or await self._executor.run(
                 tool,
                 request.arguments,
                 execution_id=str(execution_id),
                 caller=request.caller,
                 timeout_seconds=request.timeout_seconds,
+                longest_seconds=request.longest_seconds,
+                client=request.client,
             )
         except asyncio.CancelledError:
             self._history.record(record(Outcome(error_code="cancelled", error_message="the caller gave up")))
             raise
+        except MissingCapability as error:
+            self._history.record(record(Outcome(error_code=error.code, error_message=error.message)))
+            raise
         done = record(outcome)
+        excerpt = await self._shorten(tool, request, outcome, execution_id)
+        if excerpt and any(document.id == execution_id for document in excerpt.documents):
+            done = structs.replace(done, result=None)  # it is kept whole already, and read from there
         if durable:
             await self._history.write(done)
         else:
             self._history.record(done)
-        return CallResult(execution_id=execution_id, tool=tool, outcome=outcome, duration_ms=done.duration_ms)
+        return CallResult(
+            execution_id=execution_id, tool=tool, outcome=outcome, duration_ms=done.duration_ms, excerpt=excerpt
+        )
+
+    async def read_result(self, handle: Handle, caller: str, *, max_tokens: int | None = None) -> ReadPage:
+        """A page of the result of an earlier call of this caller.
+
+        Raises:
+            NotFound: There is no such result, or no such part of it.
+        """
+        return await self._results.read_page(handle, caller, max_tokens=max_tokens)
+
+    async def _ask_first(self, tool: RegisteredTool, request: CallRequest) -> Outcome | None:
+        """What came of asking the user, unless the tool may run."""
+        if not request.asks_before_destructive or not needs_consent(tool.definition):
+            return None
+        self._executor.check(tool.definition, request.arguments)  # nobody is asked about a call that cannot be made
+        return await ask_for_consent(request.client, tool.definition, request.arguments)
+
+    async def _shorten(
+        self, tool: RegisteredTool, request: CallRequest, outcome: Outcome, execution_id: UUID
+    ) -> Excerpt | None:
+        """An excerpt of a result that is too long. Where it cannot be kept, the result is given whole."""
+        result, max_tokens = outcome.result, request.max_tokens
+        if result is None or max_tokens is None:
+            return None
+        try:
+            if fits(result, max_tokens):
+                return None
+            excerpt = make_excerpt(
+                result, max_tokens, execution_id, lambda cut: self._executor.find_broken_promise(tool.definition, cut)
+            )
+        except (TypeError, ValueError, RecursionError):  # no JSON; whoever writes the answer says so
+            return None
+        try:
+            await self._results.write(excerpt.documents, caller=request.caller, tool_name=tool.name)
+        except DatabaseUnavailable as error:
+            logger.warning("a long result is given whole: it cannot be kept", tool=tool.name, reason=error.message)
+            return None
+        return excerpt
+
+    def check_arguments(self, tool: RegisteredTool, arguments: dict[str, Any]) -> None:
+        """Look at the arguments of a call that is made later.
+
+        Raises:
+            InvalidArguments: They do not fit the tool's schema.
+        """
+        self._executor.check(tool.definition, arguments)
 
     async def _explain_absence(self, name: str) -> RegisteredTool:
         stored = await self._repository.get_tool(name)

@@ -1,0 +1,176 @@
+"""Excerpts: what is given of a result that is too long, with the way to the rest. Pure module: no I/O.
+
+What an output schema promises of a value holds for its excerpt too; where that cannot be, the excerpt has no structured
+value, and says why.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import msgspec
+from msgspec import UNSET, Struct, structs
+
+from toolbox.calls.budgets import Page, Path, count_content_tokens, count_tokens, cut
+from toolbox.calls.handles import Handle, make_link
+from toolbox.calls.results_store import Document
+from toolbox.definitions import Content, ResourceLink, TextContent, ToolResult
+
+NOTE_TOKENS = 180
+"""What the sentence and the link take that lead to the rest."""
+
+Check: TypeAlias = Callable[[ToolResult], str | None]
+"""Says what is wrong with a result that its tool promised otherwise."""
+
+
+class More(Struct, frozen=True, kw_only=True):
+    """What an excerpt does not show: it has `shown` of `total` items, members or characters; `uri` leads on."""
+
+    shown: int
+    total: int
+    unit: str
+    uri: str
+    path: str
+    """The same over REST."""
+    note: str
+
+
+class Excerpt(Struct, frozen=True, kw_only=True):
+    """An excerpt, and what must be kept before it is given out."""
+
+    result: ToolResult
+    value: Any
+    """What callers get who take the value alone."""
+    more: More
+    documents: list[Document]
+
+
+def fits(result: ToolResult, max_tokens: int) -> bool:
+    """Whether a result is short enough: its content, and its value too, of which clients show one or the other."""
+    if count_content_tokens(result.content) > max_tokens:
+        return False
+    if result.structured is UNSET:
+        return True
+    return count_tokens(result.structured) <= max_tokens
+
+
+def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check: Check) -> Excerpt:
+    """The excerpt of a result that is too long.
+
+    Raises:
+        TypeError, ValueError, RecursionError: The result cannot be written as JSON.
+    """
+    room = max(max_tokens - NOTE_TOKENS, max_tokens // 2)
+    blocks = _to_plain(result.content)
+    if result.structured is UNSET:
+        document = Document(execution_id, "content", blocks)
+        page = _cut(document, room)
+        more = _describe(document, page)
+        content = (*_to_content(page.value), *_lead_on(more))
+        return Excerpt(
+            result=structs.replace(result, content=content), value=page.value, more=more, documents=[document]
+        )
+    document = Document(execution_id, "value", _to_plain(result.structured))
+    page, problem = _cut_value(document, result, max_tokens, room, check)
+    more = _describe(document, page, problem)
+    documents = [document]
+    if not page.is_whole and _is_mirror(result.content, document.value):
+        content = (TextContent(_to_text(page.value)),)
+    elif count_content_tokens(result.content) <= max_tokens:
+        content = result.content
+    else:
+        own = Document(uuid4(), "content", blocks)
+        documents.append(own)
+        shown = _cut(own, room)
+        content = (*_to_content(shown.value), *_lead_on(_describe(own, shown)))
+        if page.is_whole:
+            more = _describe(own, shown)
+            excerpt = structs.replace(result, content=content)
+            return Excerpt(result=excerpt, value=page.value, more=more, documents=[own])
+    excerpt = structs.replace(
+        result, content=(*content, *_lead_on(more)), structured=page.value if problem is None else UNSET
+    )
+    return Excerpt(result=excerpt, value=page.value, more=more, documents=documents)
+
+
+def _cut_value(
+    document: Document, result: ToolResult, max_tokens: int, room: int, check: Check
+) -> tuple[Page, str | None]:
+    """A page that is what the output schema promises, if there is one, and what is wrong with it if there is none."""
+    whole = count_tokens(document.value) <= max_tokens
+    page = _cut(document, None if whole else room)
+    problem = None if whole or result.is_error else check(ToolResult(structured=page.value))
+    if problem is None or not page.replaced:
+        return page, problem
+    shorter = _cut(document, room, replaces=False)
+    if check(ToolResult(structured=shorter.value)) is None:
+        return shorter, None
+    return page, problem
+
+
+def _cut(document: Document, room: int | None, *, replaces: bool = True) -> Page:
+    handle = Handle(document.id)
+
+    def link(path: Path, tokens: int) -> Any:
+        return make_link(handle, document.value, path, tokens) if path else None
+
+    return cut(document.value, room, link, path=document.path, replaces=replaces)
+
+
+def _describe(document: Document, page: Page, problem: str | None = None) -> More:
+    following = Handle(document.id, offset=page.end if page.end < page.total else 0)
+    note = f"This is not all: {_say_what(page)} shown."
+    if page.replaced:
+        note += " What alone is too long stands as a link."
+    if problem:
+        note += f" There is no structured content, because {problem[:120]}"
+    wanted = "The next ones" if page.end < page.total else "All of it"
+    note += (
+        f' {wanted}: read the resource {following.uri}, or run call_tool for the tool "read_result" with this "uri".'
+    )
+    return More(
+        shown=page.end - page.offset,
+        total=page.total,
+        unit=page.unit,
+        uri=following.uri,
+        path=following.path,
+        note=note,
+    )
+
+
+def _say_what(page: Page) -> str:
+    if page.end == page.offset:
+        return f"none of {page.total:,} {page.unit} is"
+    if page.end - page.offset == page.total:
+        return f"{page.total:,} of {page.total:,} {page.unit} are"
+    return f"the {page.unit} {page.offset + 1:,} to {page.end:,} of {page.total:,} are"
+
+
+def _lead_on(more: More) -> tuple[Content, ...]:
+    return (TextContent(more.note), ResourceLink(more.uri, "the rest of the result"))
+
+
+def _is_mirror(content: tuple[Content, ...], value: Any) -> bool:
+    """Whether content says the same as the value, for models that read text."""
+    if not content:
+        return True
+    if len(content) > 1 or not isinstance(content[0], TextContent):
+        return False
+    if isinstance(value, str):
+        return content[0].text == value
+    try:
+        return bool(msgspec.json.decode(content[0].text) == value)
+    except msgspec.DecodeError:
+        return False
+
+
+def _to_content(blocks: Any) -> tuple[Content, ...]:
+    return msgspec.convert(blocks, tuple[Content, ...])
+
+
+def _to_text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _to_plain(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
