@@ -6,10 +6,10 @@ import pytest
 
 import toolbox
 import toolbox_data
-from toolbox.testing import call_tool
-from toolbox.tools.function import FunctionTool
+from toolbox.testing import call_tool, examples_by_query, find_gaps, tools_by_name
 
-TOOLS = {tool.definition.name: tool for tool in map(FunctionTool, toolbox_data.toolbox_tools())}
+TOOLS = tools_by_name(toolbox_data.toolbox_tools())
+EXAMPLES = examples_by_query(TOOLS)
 PURE = toolbox.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
@@ -38,21 +38,11 @@ def test_tools_have_short_names_because_toolbox_puts_the_plugin_before_them() ->
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_tool_says_all_that_callers_and_search_need(name: str) -> None:
     definition = TOOLS[name].definition
-    parameters = definition.input_schema["properties"]
-    assert definition.title
-    assert 50 <= len(definition.description) <= 160
-    assert definition.category == "data"
-    assert len(definition.tags) >= 3
-    assert 2 <= len(definition.examples) <= 3
-    assert definition.annotations == PURE
-    assert [parameter for parameter in parameters if not parameters[parameter].get("description")] == []
+    assert find_gaps(definition) == []
+    assert (definition.category, definition.annotations) == ("data", PURE)
 
 
-@pytest.mark.parametrize(
-    ("name", "example"),
-    [(name, example) for name, tool in TOOLS.items() for example in tool.definition.examples],
-    ids=lambda value: value.query if isinstance(value, toolbox.ToolExample) else value,
-)
+@pytest.mark.parametrize(("name", "example"), EXAMPLES.values(), ids=EXAMPLES)
 async def test_an_example_gives_the_result_that_it_shows(name: str, example: toolbox.ToolExample) -> None:
     assert isinstance(example.arguments, dict)
     assert await call(name, example.arguments) == example.result

@@ -11,6 +11,7 @@ from typing import Any
 import toolbox
 from toolbox_data.changes import diff_json, merge
 from toolbox_data.csv_text import csv_to_json, json_to_csv
+from toolbox_data.explanations import explain_changes
 from toolbox_data.flat_keys import flatten, unflatten
 from toolbox_data.json_text import format_json, validate_json
 from toolbox_data.queries import query, query_pointer
@@ -36,3 +37,9 @@ def toolbox_tools() -> list[Callable[..., Any]]:
         diff_json,
         merge,
     ]
+
+
+@toolbox.hookimpl
+def toolbox_prompts() -> list[Callable[..., Any]]:
+    """Offer the prompts of this plugin."""
+    return [explain_changes]

@@ -14,6 +14,7 @@ from toolbox_time.calendar_days import calendar_facts
 from toolbox_time.clocks import convert, now
 from toolbox_time.reading import parse
 from toolbox_time.writing import format_time
+from toolbox_time.zone_resources import zone, zones
 from toolbox_time.zone_search import list_zones
 
 
@@ -21,3 +22,9 @@ from toolbox_time.zone_search import list_zones
 def toolbox_tools() -> list[Callable[..., Any]]:
     """Offer the tools of this plugin."""
     return [now, convert, difference, add, parse, format_time, calendar_facts, list_zones]
+
+
+@toolbox.hookimpl
+def toolbox_resources() -> list[Callable[..., Any]]:
+    """Offer all time zones, and each of them."""
+    return [zones, zone]

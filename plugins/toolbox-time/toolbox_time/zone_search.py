@@ -69,10 +69,11 @@ def list_zones(
     """
     moment = put_in_zone(read_iso(at), None).moment if at else datetime.datetime.now(datetime.UTC)
     found = search_zones(search)
-    return ZoneList(total=len(found), zones=[_facts(name, moment) for name in found[:limit]])
+    return ZoneList(total=len(found), zones=[facts_of(name, moment) for name in found[:limit]])
 
 
-def _facts(name: str, moment: datetime.datetime) -> ZoneFacts:
+def facts_of(name: str, moment: datetime.datetime) -> ZoneFacts:
+    """What the clocks of a zone show at a moment."""
     local = in_zone(moment, find_zone(name))
     return ZoneFacts(
         name=name,

@@ -30,6 +30,11 @@ def find_zone(name: str) -> datetime.tzinfo:
     return zoneinfo.ZoneInfo(known)
 
 
+def known_zone(name: str) -> str | None:
+    """How the IANA zone of a name is written, in upper or lower case; None if there is none."""
+    return _known_zones().get(_comparable(name))
+
+
 def search_zones(text: str) -> list[str]:
     """The IANA zones whose name or country contains a text, sorted."""
     wanted = _comparable(text)
