@@ -5,7 +5,10 @@ from alembic import context
 
 import toolbox.calls.models
 import toolbox.index.models
-import toolbox.tools.models  # noqa: F401 - each import registers its tables
+import toolbox.mcp.models
+import toolbox.tasks.models
+import toolbox.tools.models
+import toolbox.toolsets.models  # noqa: F401 - each import registers its tables
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=DefaultBase.metadata)

@@ -21,9 +21,12 @@ from toolbox import (
     ToolResult,
     tool,
 )
+from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.methods import McpServer
+from toolbox.mcp.offers import Offers
 from toolbox.mcp.routes import create_mcp_router
 from toolbox.plugins import Plugins
+from toolbox.seals import Sealer
 from toolbox.services import Services, open_services
 from toolbox.settings import Settings
 
@@ -65,7 +68,7 @@ async def refuse() -> str:
 @tool(category="failures")
 async def crash() -> str:
     """Fail with a secret inside."""
-    raise RuntimeError("the secret is 42")
+    raise RuntimeError("the secret is swordfish")
 
 
 @tool(category="media")
@@ -170,11 +173,25 @@ async def services(settings: Settings, plugins: Plugins) -> AsyncIterator[Servic
 
 
 @pytest.fixture
-def make_server(services: Services) -> Callable[[Settings], McpServer]:
+def offers(services: Services) -> Offers:
+    """What the plugins offer beside tools."""
+    return Offers((), services.plugins.resources, services.plugins.prompts)
+
+
+@pytest.fixture
+def make_server(services: Services, offers: Offers) -> Callable[[Settings], McpServer]:
     """Servers over the same catalogue, with other settings."""
 
     def make(settings: Settings) -> McpServer:
-        return McpServer(services.search, services.calls, services.tools, services.registry, settings)
+        return McpServer(
+            services.search,
+            services.calls,
+            services.tools,
+            services.registry,
+            settings,
+            Conversations(Sealer(b"a secret of tests"), services.database, services.events, max_streams=10),
+            offers=offers,
+        )
 
     return make
 

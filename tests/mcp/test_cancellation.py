@@ -10,13 +10,21 @@ from litestar import Litestar
 
 from tests.mcp.conftest import META
 from toolbox.mcp import cancellation
-from toolbox.mcp.cancellation import while_connected
+from toolbox.mcp.cancellation import CancelledByClient, attended
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.routes import create_mcp_router
+from toolbox.mcp.streams import Channel
 from toolbox.plugins import Plugins
 from toolbox.settings import Settings
 
 GONE = {"type": "http.disconnect"}
+
+
+async def send(_event: Any) -> None:
+    raise AssertionError("nothing is sent before the answer")
+
+
+CHANNEL = Channel(send, accepts_stream=False)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +45,7 @@ async def test_work_that_ends_in_time_gives_what_it_gives() -> None:
         await asyncio.sleep(0)
         return 5
 
-    assert await while_connected(never, work()) == 5
+    assert await attended(never, CHANNEL, work(), until_disconnect=True) == 5
 
 
 async def test_a_client_that_goes_cancels_the_work() -> None:
@@ -50,14 +58,14 @@ async def test_a_client_that_goes_cancels_the_work() -> None:
         finally:
             cancelled.set()
 
-    gone: Any = await while_connected(leave, work())
-    assert gone is None
+    with pytest.raises(CancelledByClient):
+        await attended(leave, CHANNEL, work(), until_disconnect=True)
     assert cancelled.is_set()
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
 async def test_a_cancellation_from_elsewhere_goes_on() -> None:
-    task = asyncio.create_task(while_connected(never, never()))
+    task = asyncio.create_task(attended(never, CHANNEL, never(), until_disconnect=True))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -69,7 +77,7 @@ async def test_work_that_fails_fails() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await while_connected(never, work())
+        await attended(never, CHANNEL, work(), until_disconnect=True)
 
 
 class Gate:

@@ -28,10 +28,10 @@ async def test_a_known_version_is_agreed_on(mcp: Client, version: str) -> None:
     answer = await mcp.handshake("initialize", INITIALIZE | {"protocolVersion": version}, version=None)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
-    assert "mcp-session-id" not in answer.headers
+    assert answer.headers["mcp-session-id"].isascii()
     result = answer.json()["result"]
     assert result["protocolVersion"] == version
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"logging": {}, "tools": {"listChanged": True}}
     assert result["serverInfo"]["name"] == "toolbox"
     assert "find_tool" in result["instructions"]
 

@@ -60,8 +60,8 @@ async def test_structured_content_stands_in_the_text_as_well_and_fits_the_output
     calls: list[tuple[str, dict[str, Any]]] = [
         ("find_tool", {"query": "tell the weather"}),
         ("find_tool", {"query": "weather", "detail": "summary"}),
-        ("describe_tool", {"name": "weather"}),
-        ("describe_tool", {"name": "demo_add"}),
+        ("describe_tool", {"tool_name": "weather"}),
+        ("describe_tool", {"tool_name": "demo_add"}),
         ("list_tools", {}),
         ("list_tools", {"limit": 1}),
     ]
@@ -91,12 +91,12 @@ async def test_a_summary_leaves_out_schema_and_metadata(mcp: Client) -> None:
 async def test_a_match_that_nothing_can_run_says_so(mcp: Client, imported: ToolDefinition) -> None:
     found = await mcp.call("find_tool", query="weather")
     assert found["structuredContent"]["matches"][0]["runnable"] is False
-    assert (await mcp.call("describe_tool", name="weather"))["structuredContent"]["runnable"] is False
-    assert (await mcp.call("describe_tool", name="demo_add"))["structuredContent"]["runnable"] is True
+    assert (await mcp.call("describe_tool", tool_name="weather"))["structuredContent"]["runnable"] is False
+    assert (await mcp.call("describe_tool", tool_name="demo_add"))["structuredContent"]["runnable"] is True
 
 
 async def test_describe_tool_tells_everything(mcp: Client) -> None:
-    described = (await mcp.call("describe_tool", name="demo_add"))["structuredContent"]
+    described = (await mcp.call("describe_tool", tool_name="demo_add"))["structuredContent"]
     assert described["title"] == "Add numbers"
     assert described["annotations"] == {"readOnlyHint": True}
     assert described["input_schema"]["required"] == ["a", "b"]
@@ -149,7 +149,10 @@ async def test_an_unknown_tool_is_an_error_with_near_names(mcp: Client) -> None:
 
 
 async def test_an_unknown_tool_behind_call_tool_is_a_result_with_near_names(mcp: Client) -> None:
-    for name, arguments in (("call_tool", {"tool_name": "demo_revers"}), ("describe_tool", {"name": "demo_revers"})):
+    for name, arguments in (
+        ("call_tool", {"tool_name": "demo_revers"}),
+        ("describe_tool", {"tool_name": "demo_revers"}),
+    ):
         result = await mcp.call(name, **arguments)
         assert result["isError"] is True
         assert "demo_reverse" in result["content"][0]["text"]
@@ -197,9 +200,18 @@ async def test_whatever_fails_inside_a_tool_is_a_result(mcp: Client, name: str, 
     assert "secret" not in result["content"][0]["text"]
 
 
-async def test_a_promise_counts_only_where_the_client_could_read_it(mcp: Client) -> None:
-    result = await mcp.call("call_tool", tool_name="demo_lie", arguments={"number": "five"})
-    assert (result["isError"], result["structuredContent"]) == (False, {"number": "five"})
+@pytest.mark.parametrize("through", [True, False])
+async def test_a_promise_counts_however_the_tool_is_called(mcp: Client, through: bool) -> None:
+    async def lie(**arguments: Any) -> Any:
+        if through:
+            return await mcp.call("call_tool", tool_name="demo_lie", arguments=arguments)
+        return await mcp.call("demo_lie", **arguments)
+
+    broken = await lie(number="five")
+    assert broken["isError"] is True
+    assert broken["content"][0]["text"] == "here"
+    assert "promises: /number: " in broken["content"][-1]["text"]
+    assert (await lie(number=5))["structuredContent"] == {"number": 5}
 
 
 @pytest.mark.parametrize("through", [True, False])
@@ -227,7 +239,7 @@ async def test_a_time_limit_ends_a_call(mcp: Client) -> None:
     [
         ("find_tool", {"query": "a\0b"}),
         ("find_tool", {"query": "x", "category": "\0"}),
-        ("describe_tool", {"name": "\0"}),
+        ("describe_tool", {"tool_name": "\0"}),
         ("call_tool", {"tool_name": "\0"}),
         ("list_tools", {"offset": 10**18}),
         ("list_tools", {"tags": ["\0"]}),
@@ -235,7 +247,13 @@ async def test_a_time_limit_ends_a_call(mcp: Client) -> None:
 )
 async def test_hostile_arguments_of_meta_tools_are_answered(mcp: Client, name: str, arguments: dict[str, Any]) -> None:
     result = await mcp.call(name, **arguments)
-    assert result["isError"] is (name != "find_tool" or "category" in arguments)
+    assert result["isError"] is True
+
+
+@pytest.mark.parametrize("query", [" ", "\t\n", "\u3000"])
+async def test_a_blank_query_is_refused(mcp: Client, query: str) -> None:
+    result = await mcp.call("find_tool", query=query)
+    assert (result["isError"], result["content"][0]["text"].partition(";")[0]) == (True, "query: it is blank")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +315,7 @@ async def test_a_fault_of_ours_is_an_error_that_says_nothing_of_our_inside(
     mcp: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: Any) -> Any:
-        raise RuntimeError("the secret is 42")
+        raise RuntimeError("the secret is swordfish")
 
     monkeypatch.setattr(SearchService, "find_tools", fail)
     answer = await mcp.handshake("tools/call", {"name": "find_tool", "arguments": {"query": "x"}})

@@ -1,13 +1,11 @@
-"""Output schemas: wrapped where only objects are known, and kept."""
+"""Output schemas, wrapped where only objects are known."""
 
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from msgspec import UNSET
 
-from toolbox import TextContent, ToolDefinition, ToolResult
-from toolbox.mcp.outputs import Outcome, OutputChecker, is_object_schema, wrap_schema
+from toolbox.mcp.outputs import is_object_schema, wrap_schema
 
 TREE = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -70,41 +68,3 @@ def test_the_original_stays_as_it_was() -> None:
     before = repr(TREE)
     wrap_schema(TREE)
     assert repr(TREE) == before
-
-
-def check(result: ToolResult, output_schema: dict[str, Any] | None) -> ToolResult:
-    return OutputChecker().check(Outcome(result, ToolDefinition(name="t", output_schema=output_schema))).result
-
-
-def test_a_result_that_fits_passes_as_it_is() -> None:
-    result = ToolResult.of(5)
-    assert check(result, {"type": "integer"}) is result
-    assert check(result, None) is result
-
-
-def test_content_is_the_value_where_there_is_no_other() -> None:
-    result = check(ToolResult((TextContent("a"),)), {"type": "array"})
-    assert list(result.structured) == [{"type": "text", "text": "a"}]
-    assert not result.is_error
-
-
-@pytest.mark.parametrize("structured", ["five", UNSET, object(), float("nan")])
-def test_a_broken_promise_is_a_failure_that_keeps_the_content(structured: Any) -> None:
-    result = check(ToolResult((TextContent("a"),), structured), {"type": "integer"})
-    assert result.is_error
-    assert result.structured is UNSET
-    assert result.content[0] == TextContent("a")
-    assert "promises" in result.content[1].text  # type: ignore[union-attr]
-
-
-def test_a_failure_promises_nothing() -> None:
-    result = ToolResult((TextContent("no"),), is_error=True)
-    assert check(result, {"type": "integer"}) is result
-
-
-def test_a_new_definition_under_an_old_name_is_checked_by_its_own_schema() -> None:
-    checker, result = OutputChecker(), ToolResult.of(5)
-    old = ToolDefinition(name="t", output_schema={"type": "integer"})
-    new = ToolDefinition(name="t", output_schema={"type": "string"})
-    assert not checker.check(Outcome(result, old)).result.is_error
-    assert checker.check(Outcome(result, new)).result.is_error

@@ -12,9 +12,19 @@ from toolbox.settings import Settings
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
 
-@pytest.mark.parametrize("verb", ["GET", "DELETE", "PUT", "PATCH"])
-async def test_only_post_is_served(mcp: Client, verb: str) -> None:
+@pytest.mark.parametrize("verb", ["DELETE", "PUT", "PATCH"])
+async def test_a_message_is_sent_by_post(mcp: Client, verb: str) -> None:
     answer = await mcp.http.request(verb, "/mcp", headers={"accept": "text/event-stream"})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"accept": "application/json"}, {"accept": "text/event-stream", "mcp-protocol-version": "2026-07-28"}],
+    ids=["takes no stream", "stateless"],
+)
+async def test_get_opens_a_stream_of_the_handshake_era_only(mcp: Client, headers: dict[str, str]) -> None:
+    answer = await mcp.http.get("/mcp", headers=headers)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 

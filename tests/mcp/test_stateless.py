@@ -24,7 +24,7 @@ async def test_discover_says_what_there_is(mcp: Client) -> None:
     result = answer.json()["result"]
     assert result["resultType"] == "complete"
     assert result["supportedVersions"] == ["2026-07-28"]
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"logging": {}, "tools": {"listChanged": True}}
     assert (result["ttlMs"], result["cacheScope"]) == (300_000, "public")
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "toolbox"
     assert "find_tool" in result["instructions"]

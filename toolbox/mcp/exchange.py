@@ -14,17 +14,21 @@ from toolbox.mcp.messages import (
     read_message,
 )
 from toolbox.mcp.methods import McpServer
+from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
 
 
-async def exchange(server: McpServer, head: Head, body: bytes) -> Reply:
-    """Answer one request of a client; what is wrong with it is an answer too."""
+async def exchange(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
+    """Answer one request of a client; what is wrong with it is an answer too.
+
+    What is said before the answer goes over `channel`.
+    """
     if not head.has_json:
         return refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json")
     if not head.accepts_json:
         return refuse(HTTPStatus.NOT_ACCEPTABLE, "answers are application/json, which the header Accept excludes")
     try:
-        return await _answer(server, head, body)
+        return await _answer(server, head, body, channel)
     except ProtocolError as error:
         return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
 
@@ -34,15 +38,15 @@ def refuse(status: HTTPStatus, message: str) -> Reply:
     return Reply(status, encode_error(ProtocolError(INVALID_REQUEST, message)))
 
 
-async def _answer(server: McpServer, head: Head, body: bytes) -> Reply:
+async def _answer(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
     if is_batch(body):
         if head.version in STATELESS_VERSIONS:
             raise ProtocolError(INVALID_REQUEST, f"MCP {head.version} has no batches: send one message in a body")
-        return await handshake.answer_batch(server, head, body)
+        return await handshake.answer_batch(server, head, body, channel)
     message = read_message(body)
     if is_stateless(head, message):
-        return await stateless.answer(server, head, message)
-    return await handshake.answer(server, head, message)
+        return await stateless.answer(server, head, message, channel)
+    return await handshake.answer(server, head, message, channel)
 
 
 def is_stateless(head: Head, message: Message) -> bool:

@@ -5,7 +5,8 @@ from uuid import uuid4
 import structlog
 
 from toolbox.errors import DatabaseUnavailable, ToolboxError
-from toolbox.mcp.messages import INTERNAL_ERROR, ProtocolError
+from toolbox.mcp.messages import INTERNAL_ERROR, MISSING_CAPABILITY, ProtocolError
+from toolbox.tools.client import MissingCapability
 
 logger = structlog.get_logger(__name__)
 
@@ -16,6 +17,8 @@ def to_protocol_error(error: Exception) -> ProtocolError:
     """The error that a client reads. What is our fault says nothing of our insides: the log has it by its error_id."""
     if isinstance(error, ProtocolError):
         return error
+    if isinstance(error, MissingCapability):
+        return ProtocolError(MISSING_CAPABILITY, error.message, data={"requiredCapabilities": error.required})
     if isinstance(error, ToolboxError) and error.status < SERVER_ERRORS:
         return ProtocolError(error.jsonrpc_code, error.message)
     error_id = uuid4().hex

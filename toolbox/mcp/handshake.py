@@ -1,23 +1,30 @@
 """The handshake era (to 2025-11-25): a client first agrees with the server on a version.
 
-The server keeps no session: nothing is remembered between requests, so any replica can answer any of them, and a
-restart loses nobody. An error of a method is an HTTP success; only what is no message at all is not.
+The server keeps no session: what must be known between requests is in the session's id, sealed, so any replica can
+answer any of them, and a restart loses nobody. An error of a method is an HTTP success; only what is no message at all
+is not.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.definitions import TextContent, ToolResult
+from toolbox.mcp.cancellation import CancelledByClient
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.messages import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
+    ClientResponse,
     Message,
+    MessageId,
+    Notification,
     ProtocolError,
     Request,
     encode_error,
@@ -25,16 +32,41 @@ from toolbox.mcp.messages import (
     read_batch,
     read_params,
 )
-from toolbox.mcp.methods import CAPABILITIES, SERVER_INFO, McpServer
+from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer
+from toolbox.mcp.offers import OFFERED_METHODS, SUBSCRIPTION_METHODS
+from toolbox.mcp.outputs import Outcome
+from toolbox.mcp.peers import HandshakePeer, ProgressToken
+from toolbox.mcp.sessions import Session, open_session
 from toolbox.mcp.shapes import shape_result
+from toolbox.mcp.streams import Channel
 from toolbox.mcp.tools import INSTRUCTIONS
 from toolbox.mcp.versions import ASSUMED_VERSION, HANDSHAKE_VERSIONS, VERSIONS, Version
+from toolbox.tools.client import MissingCapability
 
 
 class InitializeParams(Struct, frozen=True, rename="camel"):
     """What initialize takes, as far as it matters here."""
 
     protocol_version: str
+    capabilities: dict[str, Raw] = {}
+
+
+class RequestMeta(Struct, frozen=True, rename="camel"):
+    """What any request may say about itself."""
+
+    progress_token: ProgressToken | UnsetType = UNSET
+
+
+class RequestParams(Struct, frozen=True):
+    """The parameters of any request, as far as all of them are alike."""
+
+    meta: RequestMeta = msgspec.field(default=RequestMeta(), name="_meta")
+
+
+class CancelledParams(Struct, frozen=True, rename="camel"):
+    """What notifications/cancelled carries."""
+
+    request_id: MessageId
 
 
 class InitializeResult(Struct, frozen=True, rename="camel"):
@@ -70,111 +102,173 @@ class CallToolResult(Struct, frozen=True, rename="camel"):
 EMPTY = Raw(b"{}")
 
 
-async def answer(server: McpServer, head: Head, message: Message) -> Reply:
+class Caller(Struct, frozen=True):
+    """Who sends a body: the version it speaks, its session, and the way back to it."""
+
+    version: Version
+    session: Session
+    channel: Channel
+
+
+async def answer(server: McpServer, head: Head, message: Message, channel: Channel) -> Reply:
     """The reply to a body with one message.
 
     Raises:
         ProtocolError: The version that the header names is unknown.
     """
-    version = read_version(head, message)
-    if not isinstance(message, Request):
-        return Reply(HTTPStatus.ACCEPTED)
-    return Reply(HTTPStatus.OK, await _answer_request(server, message, version))
+    if isinstance(message, Request) and message.method == "initialize":
+        return _initialize(server, message)
+    caller = _read_caller(server, head, channel)
+    if isinstance(message, Request):
+        body = await _answer_request(server, message, caller)
+        return Reply(HTTPStatus.ACCEPTED) if body is None else Reply(HTTPStatus.OK, body)
+    await _take_note(server, message, caller)
+    return Reply(HTTPStatus.ACCEPTED)
 
 
-async def answer_batch(server: McpServer, head: Head, body: bytes) -> Reply:
+async def answer_batch(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
     """The reply to a body with several messages: the answers to those that are requests, in their order.
 
     Raises:
         ProtocolError: The version has no batches, or the body holds none that can be read.
     """
-    version = read_version(head)
-    if not version.has_batches:
-        raise ProtocolError(INVALID_REQUEST, f"MCP {version.name} has no batches: send one message in a body")
+    caller = _read_caller(server, head, channel)
+    if not caller.version.has_batches:
+        raise ProtocolError(INVALID_REQUEST, f"MCP {caller.version.name} has no batches: send one message in a body")
     messages = read_batch(body)
-    answers = await asyncio.gather(*(_answer_part(server, message, version) for message in messages))
+    answers = await asyncio.gather(*(_answer_part(server, message, caller) for message in messages))
     given = [Raw(encoded) for encoded in answers if encoded is not None]
     return Reply(HTTPStatus.OK, msgspec.json.encode(given)) if given else Reply(HTTPStatus.ACCEPTED)
 
 
-def read_version(head: Head, message: Message | None = None) -> Version:
+def _read_caller(server: McpServer, head: Head, channel: Channel) -> Caller:
+    session = server.conversations.read_session(head.session)
+    return Caller(read_version(head, session.version), session, channel)
+
+
+def read_version(head: Head, agreed: str | None = None) -> Version:
     """The version that a request speaks.
 
     Raises:
         ProtocolError: The header names a version that is unknown.
     """
-    if isinstance(message, Request) and message.method == "initialize":
-        return VERSIONS[HANDSHAKE_VERSIONS[0]]  # its body says which one, and may ask for one that we do not know
     if head.repeated:
         raise ProtocolError(INVALID_REQUEST, f"the header {head.repeated[0]} is there more than once")
     if head.version is None:
-        return VERSIONS[ASSUMED_VERSION]
+        return VERSIONS.get(agreed or ASSUMED_VERSION, VERSIONS[ASSUMED_VERSION])
     if head.version not in HANDSHAKE_VERSIONS:
         known = ", ".join(VERSIONS)
         raise ProtocolError(INVALID_REQUEST, f"MCP-Protocol-Version {head.version[:100]!r} is unknown; known: {known}")
     return VERSIONS[head.version]
 
 
-async def _answer_part(server: McpServer, message: Message | ProtocolError, version: Version) -> bytes | None:
+async def _take_note(server: McpServer, message: Message, caller: Caller) -> None:
+    """Use what needs no answer; what cannot be used is dropped, as JSON-RPC says."""
+    if isinstance(message, ClientResponse):
+        await server.conversations.take_answer(message)
+    elif isinstance(message, Notification) and message.method == "notifications/cancelled" and caller.session.id:
+        with contextlib.suppress(ProtocolError):
+            cancelled = read_params(message.params, CancelledParams, message.method).request_id
+            await server.conversations.cancel(caller.session.id, cancelled)
+
+
+async def _answer_part(server: McpServer, message: Message | ProtocolError, caller: Caller) -> bytes | None:
     if isinstance(message, ProtocolError):
         return encode_error(message)
     if not isinstance(message, Request):
+        await _take_note(server, message, caller)
         return None
     if message.method == "initialize":
         return encode_error(ProtocolError(INVALID_REQUEST, "initialize must not be part of a batch", id=message.id))
-    return await _answer_request(server, message, version)
+    return await _answer_request(server, message, caller)
 
 
-async def _answer_request(server: McpServer, request: Request, version: Version) -> bytes:
+async def _answer_request(server: McpServer, request: Request, caller: Caller) -> bytes | None:
+    """The answer; none if the client has cancelled the request."""
     try:
-        return encode_result(request.id, await _run_method(server, request, version))
+        async with server.conversations.running.request(caller.session.id, request.id):
+            return encode_result(request.id, await _run_method(server, request, caller))
+    except CancelledByClient:
+        return None
     except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
-        failure = to_protocol_error(error)
-        failure.id = request.id
-        return encode_error(failure)
+        return _refuse(request, error)
 
 
-async def _run_method(server: McpServer, request: Request, version: Version) -> Struct | Raw:
+def _refuse(request: Request, error: Exception) -> bytes:
+    failure = to_protocol_error(error)
+    failure.id = request.id
+    return encode_error(failure)
+
+
+async def _run_method(server: McpServer, request: Request, caller: Caller) -> Struct | Raw:
     method = _METHODS.get(request.method)
     if method is None:
         raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r}")
-    return await method(server, request.params, version)
+    return await method(server, request.params, _create_peer(server, request, caller))
 
 
-async def _initialize(_server: McpServer, params: Raw, _version: Version) -> InitializeResult:
-    wanted = read_params(params, InitializeParams, "initialize").protocol_version
-    return InitializeResult(
-        protocol_version=wanted if wanted in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0],
-        capabilities=CAPABILITIES,
-        server_info=SERVER_INFO,
-        instructions=INSTRUCTIONS,
+def _create_peer(server: McpServer, request: Request, caller: Caller) -> HandshakePeer:
+    meta = read_params(request.params, RequestParams, request.method[:100]).meta
+    return HandshakePeer(
+        caller.version,
+        caller.channel,
+        capabilities=caller.session.capabilities,
+        pending=server.conversations.pending,
+        progress_token=meta.progress_token,
     )
 
 
-async def _ping(_server: McpServer, _params: Raw, _version: Version) -> Raw:
+def _initialize(server: McpServer, request: Request) -> Reply:
+    try:
+        params = read_params(request.params, InitializeParams, "initialize")
+    except ProtocolError as error:
+        return Reply(HTTPStatus.OK, _refuse(request, error))
+    wanted = params.protocol_version
+    version = wanted if wanted in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0]
+    result = InitializeResult(
+        protocol_version=version, capabilities=server.capabilities, server_info=SERVER_INFO, instructions=INSTRUCTIONS
+    )
+    session = open_session(server.conversations.sealer, version, params.capabilities)
+    return Reply(HTTPStatus.OK, encode_result(request.id, result), ((b"mcp-session-id", session.encode()),))
+
+
+async def _ping(_server: McpServer, _params: Raw, _peer: HandshakePeer) -> Raw:
     return EMPTY
 
 
-async def _set_level(_server: McpServer, params: Raw, _version: Version) -> Raw:
-    """Nothing is logged to clients, at any level."""
+async def _set_level(_server: McpServer, params: Raw, _peer: HandshakePeer) -> Raw:
+    """Accepted, and forgotten: there is no session to keep it in, and clients can tell levels apart."""
     read_params(params, SetLevelParams, "logging/setLevel")
     return EMPTY
 
 
-async def _list_tools(server: McpServer, params: Raw, version: Version) -> ListToolsResult:
-    page = await server.list_tools(params, version)
+async def _list_tools(server: McpServer, params: Raw, peer: HandshakePeer) -> ListToolsResult:
+    page = await server.list_tools(params, peer.version)
     return ListToolsResult(page.tools, page.next_cursor)
 
 
-async def _call_tool(server: McpServer, params: Raw, version: Version) -> CallToolResult:
-    shape = shape_result(await server.call_tool(params), version)
+async def _call_tool(server: McpServer, params: Raw, peer: HandshakePeer) -> CallToolResult:
+    try:
+        outcome = await server.call_tool(params, peer)
+    except MissingCapability as error:  # this era has no code for it, and a model can read a result
+        outcome = Outcome(ToolResult((TextContent(error.message),), is_error=True))
+    shape = shape_result(outcome, peer.version)
     return CallToolResult(shape.content, shape.structured, shape.is_error)
 
 
-_METHODS: Mapping[str, Callable[[McpServer, Raw, Version], Awaitable[Struct | Raw]]] = {
-    "initialize": _initialize,
+def _offered(name: str) -> Callable[[McpServer, Raw, HandshakePeer], Awaitable[Struct | Raw]]:
+    """A method that is not about tools."""
+
+    async def answer_offered(server: McpServer, params: Raw, peer: HandshakePeer) -> Struct:
+        return await server.offers.answer(name, params, peer, CALLER)
+
+    return answer_offered
+
+
+_METHODS: Mapping[str, Callable[[McpServer, Raw, HandshakePeer], Awaitable[Struct | Raw]]] = {
     "logging/setLevel": _set_level,
     "ping": _ping,
     "tools/call": _call_tool,
     "tools/list": _list_tools,
+    **{name: _offered(name) for name in (*OFFERED_METHODS, *SUBSCRIPTION_METHODS)},
 }

@@ -15,12 +15,15 @@ _FIELDS = {
     b"mcp-protocol-version": "version",
     b"mcp-method": "method",
     b"mcp-name": "name",
+    b"mcp-session-id": "session",
+    b"last-event-id": "last_event_id",
 }
 _PARAMETER_PREFIX = b"mcp-param-"
 
 _BASE64_START, _BASE64_END = "=?base64?", "?="
 _JSON = frozenset({"application/json"})
 _JSON_RANGES = _JSON | {"application/*", "*/*"}
+_STREAM = "text/event-stream"
 
 
 class Head(Struct, frozen=True):
@@ -33,6 +36,8 @@ class Head(Struct, frozen=True):
     version: str | None = None
     method: str | None = None
     name: str | None = None
+    session: str | None = None
+    last_event_id: str | None = None
     parameters: dict[str, str] = {}
     """Values of `Mcp-Param-*`, by the lower-case rest of the header's name."""
     repeated: tuple[str, ...] = ()
@@ -51,12 +56,18 @@ class Head(Struct, frozen=True):
         """Whether the client takes JSON as an answer; one that says nothing takes anything."""
         return self.accept is None or not _JSON_RANGES.isdisjoint(_media_types(self.accept))
 
+    @property
+    def accepts_stream(self) -> bool:
+        """Whether the client takes a stream of events as an answer; it must say so."""
+        return self.accept is not None and _STREAM in _media_types(self.accept)
+
 
 class Reply(Struct, frozen=True):
     """What goes back: JSON, or nothing."""
 
     status: int
     body: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def read_head(headers: Iterable[tuple[bytes, bytes]]) -> Head:

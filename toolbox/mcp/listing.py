@@ -5,7 +5,7 @@ import operator
 import time
 from base64 import b64decode, urlsafe_b64encode
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -21,8 +21,10 @@ from toolbox.tools.repository import ToolRepository, to_definition
 logger = structlog.get_logger(__name__)
 
 PAGE_SIZE = 50
-STORED_SECONDS = 5.0
-"""How long pinned tools that only the database has are taken from memory."""
+STORED_SECONDS = 60.0
+"""How long pinned tools that only the database has are taken from memory, unless an event says that they changed."""
+RETRY_SECONDS = 5.0
+"""How soon they are read again after the database did not answer."""
 
 
 class ToolPage(Struct, frozen=True):
@@ -41,8 +43,11 @@ class Listing:
         pinned: Sequence[str],
         registry: Registry,
         repository: ToolRepository,
+        show_meta_tools: Callable[[], Awaitable[tuple[ToolDefinition, ...]]] | None = None,
     ) -> None:
+        """`show_meta_tools` gives the meta-tools as they are to be shown now, where that changes."""
         self._meta_tools = tuple(meta_tools)
+        self._show_meta_tools = show_meta_tools
         self._pinned = sorted(set(pinned) - {definition.name for definition in meta_tools})
         self._registry = registry
         self._repository = repository
@@ -59,7 +64,7 @@ class Listing:
         Raises:
             InvalidRequest: The cursor is none of ours.
         """
-        after = _read_cursor(cursor) if cursor else ""
+        after = read_cursor(cursor) if cursor else ""
         await self._refresh()
         names = [definition.name for definition in self._listed[len(self._meta_tools) :]]
         start = len(self._meta_tools) + bisect_right(names, after) if after else 0
@@ -67,6 +72,11 @@ class Listing:
         if page is None:
             page = self._pages[version.name, start] = self._encode_page(start, version)
         return page
+
+    async def read_all(self) -> tuple[ToolDefinition, ...]:
+        """All that is listed now."""
+        await self._refresh()
+        return self._listed
 
     async def find_mirrored(self, name: str) -> tuple[Mirrored, ...]:
         """The arguments of a tool that its callers must repeat in headers.
@@ -76,8 +86,14 @@ class Listing:
         await self._refresh()
         return self._mirrored.get(name, ())
 
+    def forget_stored(self) -> None:
+        """Read tools that only the database has anew when they are next listed: they may have changed."""
+        self._stored_until = 0.0
+
     async def _refresh(self) -> None:
         """Notice what is offered now; everything encoded is thrown away only when that has changed."""
+        if self._show_meta_tools:
+            self._meta_tools = await self._show_meta_tools()
         runnable = {name: tool.definition for name in self._pinned if (tool := self._registry.get(name))}
         missing = [name for name in self._pinned if name not in runnable]
         offered = runnable | (await self._read_stored(missing) if missing else {})
@@ -93,29 +109,36 @@ class Listing:
         """Tools that this process cannot run itself; the last ones known while the database does not answer."""
         async with self._reading:
             if time.monotonic() >= self._stored_until:
+                # Before the read: what changes while it goes on is forgotten again.
+                self._stored_until = time.monotonic() + STORED_SECONDS
                 try:
                     found = [tool for name in names if (tool := await self._repository.get_tool(name))]
                 except ToolboxError as error:
                     logger.warning("pinned tools are listed as they were last known", reason=error.message)
+                    self._stored_until = time.monotonic() + RETRY_SECONDS
                 else:
                     read = {tool.name: to_definition(tool) for tool in found}
                     self._stored = self._stored if self._stored == read else read
-                self._stored_until = time.monotonic() + STORED_SECONDS
         return {name: definition for name, definition in self._stored.items() if name in names}
 
     def _encode_page(self, start: int, version: Version) -> ToolPage:
         shown = self._listed[start : start + PAGE_SIZE]
         encoded = b",".join(encode_tool(definition, version) for definition in shown)
         is_last = start + PAGE_SIZE >= len(self._listed)
-        return ToolPage(Raw(b"[%b]" % encoded), UNSET if is_last else _write_cursor(shown[-1].name))
+        return ToolPage(Raw(b"[%b]" % encoded), UNSET if is_last else write_cursor(shown[-1].name))
 
 
-def _write_cursor(name: str) -> str:
+def write_cursor(name: str) -> str:
+    """What leads to the page behind a name."""
     return urlsafe_b64encode(f"after:{name}".encode()).decode()
 
 
-def _read_cursor(cursor: str) -> str:
-    """The name behind which a page starts: pages stay in place when tools before them come and go."""
+def read_cursor(cursor: str) -> str:
+    """The name behind which a page starts: pages stay in place when tools before them come and go.
+
+    Raises:
+        InvalidRequest: The cursor is none of ours.
+    """
     try:
         text = b64decode(cursor, altchars=b"-_", validate=True).decode()
     except ValueError:

@@ -14,6 +14,7 @@ METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020
+MISSING_CAPABILITY = -32021
 UNSUPPORTED_VERSION = -32022
 
 MAX_BATCH = 100
@@ -47,10 +48,15 @@ class Notification(Struct, frozen=True):
     """Something that must not be answered."""
 
     method: str
+    params: Raw = Raw(b"{}")
 
 
 class ClientResponse(Struct, frozen=True):
-    """An answer to a request of ours."""
+    """An answer to a request of ours: a result, or the error that stands for it."""
+
+    id: MessageId | UnsetType
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
 
 
 Message = Request | Notification | ClientResponse
@@ -111,6 +117,16 @@ def encode_result(id: MessageId, result: Struct | Raw) -> bytes:  # noqa: A002 -
     return msgspec.json.encode(_Result(id=id, result=result))
 
 
+def encode_request(id: MessageId, method: str, params: Any) -> bytes:  # noqa: A002 - JSON-RPC's own word
+    """A request to a client."""
+    return msgspec.json.encode(_Call(id=id, method=method, params=params))
+
+
+def encode_notification(method: str, params: Any) -> bytes:
+    """Something that a client need not answer."""
+    return msgspec.json.encode(_Call(method=method, params=params))
+
+
 def encode_error(error: ProtocolError) -> bytes:
     """The answer to a message that is refused."""
     return msgspec.json.encode(_Failure(id=error.id, error=_Error(error.code, error.message, error.data)))
@@ -135,6 +151,13 @@ class _Result(Struct, kw_only=True):
     result: Any
 
 
+class _Call(Struct, kw_only=True):
+    jsonrpc: str = "2.0"
+    id: MessageId | UnsetType = UNSET
+    method: str
+    params: Any
+
+
 class _Error(Struct):
     code: int
     message: str
@@ -153,7 +176,7 @@ _read_envelope = msgspec.json.Decoder(_Envelope).decode
 def _classify(envelope: _Envelope) -> Message:
     if envelope.method is UNSET:
         if envelope.result is not UNSET or envelope.error is not UNSET:
-            return ClientResponse()
+            return ClientResponse(envelope.id, envelope.result, envelope.error)
         raise ProtocolError(INVALID_REQUEST, "not a JSON-RPC message: method is missing", id=envelope.id)
     params = bytes(memoryview(envelope.params)[:1])
     if params == b"n":  # null, which some clients write for "none"
@@ -164,7 +187,7 @@ def _classify(envelope: _Envelope) -> Message:
         return Request(envelope.id, envelope.method, envelope.params)
     if not envelope.method.startswith("notifications/"):
         raise ProtocolError(INVALID_REQUEST, f"{envelope.method[:100]!r} is a request, and a request needs an id")
-    return Notification(envelope.method)
+    return Notification(envelope.method, envelope.params)
 
 
 def _read_part(part: Raw) -> Message | ProtocolError:

@@ -20,10 +20,15 @@ from toolbox.errors import (
     ToolNotHere,
     ToolNotRunnable,
 )
+from toolbox.mcp.conversations import Conversations
+from toolbox.mcp.listening import Endpoint
 from toolbox.mcp.listing import Listing, ToolPage
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
 from toolbox.mcp.mirroring import Mirrored
-from toolbox.mcp.outputs import Outcome, OutputChecker
+from toolbox.mcp.offers import Offers
+from toolbox.mcp.outputs import Outcome
+from toolbox.mcp.peers import Peer
+from toolbox.mcp.results import READ_RESULT, read_result
 from toolbox.mcp.schemas import (
     CallToolArguments,
     DescribedTool,
@@ -35,19 +40,23 @@ from toolbox.mcp.schemas import (
     ListedTools,
     ListToolsArguments,
 )
-from toolbox.mcp.tools import MetaTool, create_meta_tools
+from toolbox.mcp.tools import MetaTool, create_meta_tools, create_read_result
 from toolbox.mcp.versions import Version
 from toolbox.search.schemas import FindRequest
 from toolbox.search.service import SearchService, ToolMatch
 from toolbox.settings import Settings
+from toolbox.tasks.schemas import NewTask, Task
+from toolbox.tasks.service import TaskService
+from toolbox.tools.client import MissingTasks, TaskRequired
 from toolbox.tools.registry import Registry
 from toolbox.tools.repository import ToolFilter, ToolRepository
+from toolbox.tools.schemas import shown_metadata
 from toolbox.version import VERSION
 
 CALLER = "anonymous"
 
 SERVER_INFO = {"name": "toolbox", "title": "ToolBox", "version": VERSION}
-CAPABILITIES: dict[str, dict[str, Any]] = {"tools": {}}
+CAPABILITIES: dict[str, dict[str, Any]] = {"logging": {}, "tools": {"listChanged": True}}
 
 A = TypeVar("A", bound=Struct)
 
@@ -65,6 +74,14 @@ class CallToolParams(Struct, frozen=True):
     arguments: Raw = Raw(b"null")
 
 
+class TaskCreated(Exception):
+    """The answer to tools/call is a task."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.id)
+        self.task = task
+
+
 class McpServer:
     """Gives MCP clients the catalogue: a few tools to list, all of them to call."""
 
@@ -75,21 +92,42 @@ class McpServer:
         tools: ToolRepository,
         registry: Registry,
         settings: Settings,
+        conversations: Conversations,
+        offers: Offers | None = None,
+        *,
+        tasks: TaskService | None = None,
+        max_tokens: int | None = None,
+        asks_before_destructive: bool = False,
     ) -> None:
+        """`max_tokens` takes the place of RESULT_MAX_TOKENS; without `tasks`, no call becomes one."""
+        self.tasks = tasks
+        self.conversations = conversations
+        self.offers = offers or Offers()
         self._search = search
         self._calls = calls
         self._tools = tools
         self._registry = registry
         self._settings = settings
+        self._max_tokens = max_tokens or settings.result_max_tokens or None
+        self._asks_before_destructive = asks_before_destructive
         meta_tools = create_meta_tools(settings)
         self._listing = Listing(meta_tools.definitions, settings.pinned_tools, registry, tools)
-        self._outputs = OutputChecker()
-        self._meta_tools: dict[str, Callable[[Raw], Awaitable[ToolResult]]] = {
+        self._meta_tools: dict[str, Callable[[Raw, Peer], Awaitable[ToolResult]]] = {
             "find_tool": _run(meta_tools.find, self._find_tool),
             "describe_tool": _run(meta_tools.describe, self._describe_tool),
             "call_tool": _run(meta_tools.call, self._call_tool),
             "list_tools": _run(meta_tools.list, self._list_tools),
         }
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What listeners are connected to."""
+        return Endpoint("", self._listing.read_all)
+
+    @property
+    def capabilities(self) -> dict[str, dict[str, Any]]:
+        """What clients are told that there is."""
+        return CAPABILITIES | self.offers.capabilities
 
     async def list_tools(self, params: Raw, version: Version) -> ToolPage:
         """tools/list.
@@ -100,11 +138,15 @@ class McpServer:
         """
         return await self._listing.read_page(read_params(params, ListToolsParams, "tools/list").cursor, version)
 
+    def forget_listing(self) -> None:
+        """The catalogue has changed: list it anew."""
+        self._listing.forget_stored()
+
     async def find_mirrored(self, tool_name: str) -> tuple[Mirrored, ...]:
         """The arguments of a tool that clients repeat in headers."""
         return await self._listing.find_mirrored(tool_name)
 
-    async def call_tool(self, params: Raw) -> Outcome:
+    async def call_tool(self, params: Raw, peer: Peer) -> Outcome:
         """tools/call, for the meta-tools and for every other tool under its own name.
 
         Whatever goes wrong inside the tool, or with its arguments, is a result that the model can read.
@@ -112,18 +154,20 @@ class McpServer:
         Raises:
             ProtocolError: The parameters are wrong.
             ToolNotFound: No active tool has this name.
+            MissingCapability: The tool asks for what the client cannot do.
+            InputRequired: The client must answer first, and call again.
+            TaskCreated: The client gets a task instead.
             DatabaseUnavailable: PostgreSQL does not answer.
         """
         wanted = read_params(params, CallToolParams, "tools/call")
         arguments = _read_object(wanted.arguments)
         run = self._meta_tools.get(wanted.name)
         if run:
-            return Outcome(await run(arguments))
+            return Outcome(await run(arguments, peer))
         named = read_params(arguments, dict[str, Any], "tools/call")
-        outcome = await self._call(CallToolArguments(wanted.name, named))
-        return self._outputs.check(outcome)
+        return await self._call(CallToolArguments(wanted.name, named), peer)
 
-    async def _find_tool(self, arguments: FindToolArguments) -> ToolResult:
+    async def _find_tool(self, arguments: FindToolArguments, _peer: Peer) -> ToolResult:
         query = FindRequest(
             query=arguments.query,
             limit=arguments.limit,
@@ -145,38 +189,47 @@ class McpServer:
             similarity=match.similarity,
             runnable=self._is_runnable(tool.name),
             input_schema=tool.input_schema if is_full else UNSET,
-            metadata=tool.metadata if is_full else UNSET,
+            metadata=shown_metadata(tool) if is_full else UNSET,
         )
 
-    async def _describe_tool(self, arguments: DescribeToolArguments) -> ToolResult:
-        tool = await self._tools.get_tool(arguments.name)
+    async def _describe_tool(self, arguments: DescribeToolArguments, _peer: Peer) -> ToolResult:
+        tool = await self._tools.get_tool(arguments.tool_name)
         if tool is None:
-            raise ToolNotFound(arguments.name, await self._tools.near_names(arguments.name))
+            raise ToolNotFound(arguments.tool_name, await self._tools.near_names(arguments.tool_name))
         stored = {name: getattr(tool, name) for name in _DESCRIBED}
         return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool.name)))
 
-    async def _call_tool(self, arguments: CallToolArguments) -> ToolResult:
+    async def _call_tool(self, arguments: CallToolArguments, peer: Peer) -> ToolResult:
+        if arguments.tool_name == READ_RESULT and self._registry.get(READ_RESULT) is None:
+            wanted = _READ_RESULT.read_arguments(Raw(msgspec.json.encode(arguments.arguments)))
+            return await read_result(self._calls, wanted.uri, CALLER, arguments.max_tokens or self._max_tokens)
         if arguments.tool_name in self._meta_tools and self._registry.get(arguments.tool_name) is None:
             return _failure(f"{arguments.tool_name} is not called through call_tool: call it directly")
-        return (await self._call(arguments)).result
+        return (await self._call(arguments, peer)).result
 
-    async def _list_tools(self, arguments: ListToolsArguments) -> ToolResult:
+    async def _list_tools(self, arguments: ListToolsArguments, _peer: Peer) -> ToolResult:
         wanted = ToolFilter(category=arguments.category, tags=tuple(arguments.tags))
         page = await self._tools.list_tools(wanted, limit=arguments.limit, offset=arguments.offset)
         end = arguments.offset + len(page.tools)
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
         return _answer(ListedTools(listed, page.total, end if listed and end < page.total else None))
 
-    async def _call(self, wanted: CallToolArguments) -> Outcome:
+    async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
         request = CallRequest(
             tool_name=wanted.tool_name,
             arguments=wanted.arguments,
             caller=CALLER,
             channel="mcp",
             timeout_seconds=wanted.timeout_seconds,
+            client=peer,
+            max_tokens=wanted.max_tokens or self._max_tokens,
+            asks_before_destructive=self._asks_before_destructive,
         )
         try:
+            await self._become_task(request, peer)
             called = await self._calls.call_tool(request, durable=False)
+        except TaskRequired as required:
+            raise TaskCreated(await self._create_task(request, required)) from None
         except InvalidArguments as error:
             registered = self._registry.get(wanted.tool_name)
             return Outcome(_explain(error, registered.definition.input_schema if registered else {}))
@@ -185,19 +238,46 @@ class McpServer:
         result = called.result or _failure(called.outcome.error_message or "the tool failed and did not say why")
         return Outcome(result, called.tool.definition)
 
+    async def _become_task(self, request: CallRequest, peer: Peer) -> None:
+        """Let a call of a tool be a task from its start, if the tool wants that."""
+        tool = self._registry.get(request.tool_name)
+        mode = tool.definition.task if tool else UNSET
+        if tool and (mode == "required" or (mode == "optional" and peer.has_tasks and self.tasks)):
+            self._calls.check_arguments(tool, request.arguments)  # a mistake is better answered at once
+            await peer.become_task()
+
+    async def _create_task(self, request: CallRequest, required: TaskRequired) -> Task:
+        if self.tasks is None:
+            raise MissingTasks
+        return await self.tasks.create(
+            NewTask(
+                tool_name=request.tool_name,
+                arguments=request.arguments,
+                caller=request.caller,
+                timeout_seconds=request.timeout_seconds,
+                max_tokens=request.max_tokens,
+                asks_before_destructive=request.asks_before_destructive,
+                capabilities=dict(required.capabilities),
+                answers=dict(required.answers),
+            )
+        )
+
     def _is_runnable(self, name: str) -> bool:
         return self._registry.get(name) is not None
 
 
+_READ_RESULT = create_read_result()
 _DESCRIBED = [name for name in DescribedTool.__struct_fields__ if name != "runnable"]
 
 
-def _run(tool: MetaTool[A], function: Callable[[A], Awaitable[ToolResult]]) -> Callable[[Raw], Awaitable[ToolResult]]:
+def _run(
+    tool: MetaTool[A], function: Callable[[A, Peer], Awaitable[ToolResult]]
+) -> Callable[[Raw, Peer], Awaitable[ToolResult]]:
     """A meta-tool that answers every mistake of its caller as a result."""
 
-    async def run(arguments: Raw) -> ToolResult:
+    async def run(arguments: Raw, peer: Peer) -> ToolResult:
         try:
-            return await function(tool.read_arguments(arguments))
+            return await function(tool.read_arguments(arguments), peer)
         except InvalidArguments as error:
             return _explain(error, tool.definition.input_schema)
         except (InvalidRequest, NotFound) as error:

@@ -1,15 +1,13 @@
-"""Output schemas: wrapped for versions that know only objects, and checked before a promise is broken.
+"""Output schemas, wrapped for versions that know only objects.
 
 Pure module: no I/O.
 """
 
 from typing import Any
 
-import msgspec
-from msgspec import UNSET, Struct, structs
+from msgspec import Struct
 
-from toolbox.definitions import TextContent, ToolDefinition, ToolResult
-from toolbox.tools.arguments import compile_schema
+from toolbox.definitions import ToolDefinition, ToolResult
 
 WRAPPER = "result"
 """The member that holds a value which is no object, where structured results must be objects."""
@@ -57,34 +55,3 @@ class Outcome(Struct, frozen=True):
 
     result: ToolResult
     definition: ToolDefinition | None = None
-
-
-class OutputChecker:
-    """Holds tools to what they promise; validators are built once for each definition."""
-
-    def __init__(self) -> None:
-        self._validators = dict[str, tuple[ToolDefinition, Any]]()
-
-    def check(self, outcome: Outcome) -> Outcome:
-        """The outcome, or the failure that it is when a result does not fit the schema that its tool promises."""
-        definition, result = outcome.definition, outcome.result
-        if definition is None or definition.output_schema is None or result.is_error:
-            return outcome
-        try:
-            value = msgspec.to_builtins(result.value)
-            fits = self._get_validator(definition, definition.output_schema).is_valid(value)
-        except (TypeError, ValueError, RecursionError):  # not JSON at all
-            fits = False
-        if not fits:
-            broken = TextContent(f"{definition.name} answered with something else than its output schema promises")
-            return Outcome(ToolResult((*result.content, broken), is_error=True), definition)
-        if result.structured is UNSET:
-            return Outcome(structs.replace(result, structured=value), definition)
-        return outcome
-
-    def _get_validator(self, definition: ToolDefinition, schema: dict[str, Any]) -> Any:
-        compiled_for, validator = self._validators.get(definition.name, (None, None))
-        if validator is None or compiled_for is not definition:
-            validator = compile_schema(schema)
-            self._validators[definition.name] = (definition, validator)
-        return validator

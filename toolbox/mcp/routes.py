@@ -1,20 +1,27 @@
-"""POST /mcp: MCP over HTTP (Streamable HTTP, answered with plain JSON)."""
+"""POST /mcp: MCP over HTTP (Streamable HTTP), answered with JSON, or with a stream of events where there is more."""
 
+import contextlib
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from litestar import HttpMethod, Request, Router, post, route
+from litestar import HttpMethod, Request, Router, get, post, route
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import structs
 
-from toolbox.mcp.cancellation import while_connected
+from toolbox.mcp.cancellation import CancelledByClient, attended
 from toolbox.mcp.exchange import exchange, refuse
+from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply, read_head
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.origins import Origins
+from toolbox.mcp.resumption import KeptChannel
+from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
 from toolbox.settings import Settings
+
+PRIMING_VERSION = "2025-11-25"
 
 CLIENT_IS_GONE = 499
 """Nobody reads it but the access log."""
@@ -27,22 +34,61 @@ def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -
     @post("/", status_code=HTTPStatus.OK, include_in_schema=False)
     async def receive_message(request: Request[Any, Any, Any]) -> ASGIApp:
         head = read_head(request.scope["headers"])
-        reply = _refuse_stranger(origins, head) or await _exchange(get_server(), head, request)
-        return _respond(reply)
+        stranger = _refuse_stranger(origins, head)
+        if stranger:
+            return _respond(stranger)
+
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
+            # Events as they are: a response object of the framework costs more than the call of a tool.
+            server = get_server()
+            channel = _create_channel(server, head, send)
+            await channel.finish(await _exchange(server, head, request, channel))
+
+        return respond
+
+    @get("/", status_code=HTTPStatus.OK, include_in_schema=False)
+    async def open_stream(request: Request[Any, Any, Any]) -> ASGIApp:
+        head = read_head(request.scope["headers"])
+        stranger = _refuse_stranger(origins, head)
+        if stranger:
+            return _respond(stranger)
+        if head.version in STATELESS_VERSIONS or not head.accepts_stream:
+            return _respond(_refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only"))
+
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
+            channel = Channel(send, accepts_stream=True)
+            work = follow(get_server(), head, channel)
+            with contextlib.suppress(CancelledByClient):
+                await channel.finish(await attended(request.receive, channel, work, until_disconnect=True))
+
+        return respond
 
     @route(
         "/",
-        http_method=[HttpMethod.GET, HttpMethod.DELETE, HttpMethod.PUT, HttpMethod.PATCH],
+        http_method=[HttpMethod.DELETE, HttpMethod.PUT, HttpMethod.PATCH],
         status_code=HTTPStatus.METHOD_NOT_ALLOWED,
         include_in_schema=False,
     )
     async def refuse_method(request: Request[Any, Any, Any]) -> ASGIApp:
-        """There is no stream to open and no session to end."""
+        """There is no session to end: what is one to a client is nothing here."""
         head = read_head(request.scope["headers"])
-        reply = _refuse_stranger(origins, head) or refuse(HTTPStatus.METHOD_NOT_ALLOWED, "messages are sent by POST")
-        return _respond(reply, (b"allow", b"POST"))
+        return _respond(_refuse_stranger(origins, head) or _refuse_method("messages are sent by POST"))
 
-    return Router("/mcp", route_handlers=[receive_message, refuse_method])
+    return Router("/mcp", route_handlers=[receive_message, open_stream, refuse_method])
+
+
+def _refuse_method(why: str) -> Reply:
+    refusal = refuse(HTTPStatus.METHOD_NOT_ALLOWED, why)
+    return structs.replace(refusal, headers=((b"allow", b"POST"),))
+
+
+def _create_channel(server: McpServer, head: Head, send: Send) -> Channel:
+    """In the handshake era a client may leave a stream and come back; from 2025-11-25 on it is told how at once."""
+    if head.version in STATELESS_VERSIONS:
+        return Channel(send, accepts_stream=head.accepts_stream)
+    version = head.version or server.conversations.read_session(head.session).version or ""
+    is_primed = version >= PRIMING_VERSION
+    return KeptChannel(send, server.conversations.streams, accepts_stream=head.accepts_stream, is_primed=is_primed)
 
 
 def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
@@ -59,23 +105,20 @@ def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
     return None
 
 
-async def _exchange(server: McpServer, head: Head, request: Request[Any, Any, Any]) -> Reply:
+async def _exchange(server: McpServer, head: Head, request: Request[Any, Any, Any], channel: Channel) -> Reply:
     try:
         body = await request.body()
     except RequestEntityTooLarge:
         return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large; MAX_REQUEST_SIZE limits it")
-    if head.version not in STATELESS_VERSIONS:  # in the handshake era a lost connection cancels nothing
-        return await exchange(server, head, body)
-    return await while_connected(request.receive, exchange(server, head, body)) or Reply(CLIENT_IS_GONE)
+    work = exchange(server, head, body, channel)
+    try:  # in the handshake era a lost connection cancels nothing
+        return await attended(request.receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
+    except CancelledByClient:
+        return Reply(CLIENT_IS_GONE)
 
 
-def _respond(reply: Reply, *headers: tuple[bytes, bytes]) -> ASGIApp:
-    """The reply as the few events that it is: a response object of the framework costs more than the call of a tool."""
-    content = [(b"content-type", b"application/json")] if reply.body else []
-    head = [*content, (b"content-length", b"%d" % len(reply.body)), *headers]
-
+def _respond(reply: Reply) -> ASGIApp:
     async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": int(reply.status), "headers": head})
-        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+        await Channel(send, accepts_stream=False).finish(reply)
 
     return respond

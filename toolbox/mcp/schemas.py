@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from toolbox.calls.schemas import MAX_TOKENS, MIN_TOKENS
 from toolbox.search.schemas import MatchLimit, QueryText, Share
 from toolbox.tools.schemas import ShortText, Tags
 
@@ -38,7 +39,7 @@ class FindToolArguments(Struct, frozen=True, forbid_unknown_fields=True):
 class DescribeToolArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """What describe_tool takes."""
 
-    name: ToolName
+    tool_name: ToolName
 
 
 class CallToolArguments(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +51,16 @@ class CallToolArguments(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(gt=0, le=3600)] | None,
         Meta(description="Give up after this time, if the tool's own limit is not shorter."),
     ] = None
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=MIN_TOKENS, le=MAX_TOKENS)] | None,
+        Meta(description="A longer result comes as its first part, with a link to the rest."),
+    ] = None
+
+
+class ReadResultArguments(Struct, frozen=True, forbid_unknown_fields=True):
+    """What read_result takes."""
+
+    uri: Annotated[str, Meta(description="result://..., as the answer named it.")]
 
 
 class ListToolsArguments(Struct, frozen=True, forbid_unknown_fields=True):

@@ -78,9 +78,7 @@ def _annotations(definition: ToolDefinition, version: Version) -> ToolAnnotation
 def _shape_result(outcome: Outcome, version: Version) -> ResultShape:
     result = outcome.result
     structured = UNSET if result.structured is UNSET else Raw(msgspec.json.encode(result.structured))
-    content = (
-        result.content if version.has_structured_output else [_downgrade(part, version) for part in result.content]
-    )
+    content = result.content if version.has_structured_output else [downgrade(part, version) for part in result.content]
     if structured is not UNSET and not any(isinstance(part, TextContent) for part in content):
         content = [TextContent(bytes(structured).decode()), *content]
     return ResultShape(
@@ -106,7 +104,7 @@ def _is_wrapped(outcome: Outcome, encoded: Raw) -> bool:
     return bytes(memoryview(encoded)[:1]) != b"{"
 
 
-def _downgrade(part: Content, version: Version) -> Content:
+def downgrade(part: Content, version: Version) -> Content:
     """Content as a client of an earlier version can read it."""
     if isinstance(part, ResourceLink):
         return TextContent(f"{part.title or part.name}: {part.uri}")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply, decode_value
@@ -28,11 +28,18 @@ from toolbox.mcp.messages import (
     encode_result,
     read_params,
 )
-from toolbox.mcp.methods import CAPABILITIES, SERVER_INFO, McpServer
+from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
+from toolbox.mcp.offers import OFFERED_METHODS
+from toolbox.mcp.peers import ProgressToken, StatelessPeer
+from toolbox.mcp.rounds import RoundParams, read_answers, require_input
 from toolbox.mcp.shapes import shape_result
+from toolbox.mcp.streams import Channel
+from toolbox.mcp.subscriptions import ListenResult, listen
+from toolbox.mcp.tasks import TASK_METHODS, TaskResult, show_created
 from toolbox.mcp.tools import INSTRUCTIONS
-from toolbox.mcp.versions import STATELESS_VERSIONS, VERSIONS, Version
+from toolbox.mcp.versions import STATELESS_VERSIONS, VERSIONS
+from toolbox.tools.client import TASKS_EXTENSION, InputRequired, LogLevel
 
 TTL_MS = 300_000
 """How long a client may keep lists: they change only when plugins do."""
@@ -48,13 +55,17 @@ class RequestMeta(Struct, frozen=True):
     capabilities: dict[str, Raw] | UnsetType = msgspec.field(
         default=UNSET, name="io.modelcontextprotocol/clientCapabilities"
     )
+    log_level: LogLevel | None = msgspec.field(default=None, name="io.modelcontextprotocol/logLevel")
+    progress_token: ProgressToken | UnsetType = msgspec.field(default=UNSET, name="progressToken")
 
 
-class RequestParams(Struct, frozen=True):
+class RequestParams(RoundParams, frozen=True):
     """The parameters of any request, as far as all of them are alike."""
 
     meta: RequestMeta = msgspec.field(default=RequestMeta(), name="_meta")
     name: Any = None
+    uri: Any = None
+    task_id: Any = None
     arguments: Raw = Raw(b"null")
 
 
@@ -101,7 +112,12 @@ class CallToolResult(Struct, frozen=True, kw_only=True, rename="camel"):
 
 _META = Raw(msgspec.json.encode({"io.modelcontextprotocol/serverInfo": SERVER_INFO}))
 
-_NAMED = {"tools/call": "name"}
+_NAMED = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    **dict.fromkeys(TASK_METHODS, "taskId"),
+}
 """The parameter that the header Mcp-Name repeats, by method."""
 
 
@@ -113,11 +129,11 @@ def names_version(request: Request) -> bool:
         return False
 
 
-async def answer(server: McpServer, head: Head, message: Message) -> Reply:
+async def answer(server: McpServer, head: Head, message: Message, channel: Channel) -> Reply:
     """The reply to a body."""
     try:
         if isinstance(message, Request):
-            return Reply(HTTPStatus.OK, await _answer_request(server, head, message))
+            return Reply(HTTPStatus.OK, await _answer_request(server, head, message, channel))
         refuse_repeated(head)
         _refuse_response(message)
         return Reply(HTTPStatus.ACCEPTED)
@@ -141,8 +157,9 @@ def check_request(head: Head, request: Request) -> RequestParams:
     _compare("MCP-Protocol-Version", head.version, "params._meta", version)
     _compare("Mcp-Method", head.method, "method", request.method)
     named = _NAMED.get(request.method)
-    if named and isinstance(params.name, str):
-        _compare("Mcp-Name", head.name and decode_value(head.name), f"params.{named}", params.name)
+    value = {"name": params.name, "uri": params.uri, "taskId": params.task_id}[named] if named else None
+    if isinstance(value, str):
+        _compare("Mcp-Name", head.name and decode_value(head.name), f"params.{named}", value)
     if version not in STATELESS_VERSIONS:
         data = {"supported": STATELESS_VERSIONS, "requested": version}
         raise ProtocolError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
@@ -164,14 +181,28 @@ def _refuse_response(message: Message) -> None:
         raise ProtocolError(INVALID_REQUEST, "this version has no requests to clients, so it takes no responses")
 
 
-async def _answer_request(server: McpServer, head: Head, request: Request) -> bytes:
+async def _answer_request(server: McpServer, head: Head, request: Request, channel: Channel) -> bytes:
     params = check_request(head, request)
     if request.method == "tools/call" and isinstance(params.name, str):
         await _check_mirrored(server, head, params)
     method = _METHODS.get(request.method)
     if method is None:
         raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r}")
-    return encode_result(request.id, await method(server, request.params, VERSIONS[STATELESS_VERSIONS[0]]))
+    answers = read_answers(server.conversations.sealer, request, params, CALLER)
+    peer = StatelessPeer(
+        VERSIONS[STATELESS_VERSIONS[0]],
+        channel,
+        request_id=request.id,
+        capabilities={} if params.meta.capabilities is UNSET else params.meta.capabilities,
+        progress_token=params.meta.progress_token,
+        log_level=params.meta.log_level,
+        answers=answers,
+    )
+    try:
+        result = await method(server, request.params, peer)
+    except InputRequired as required:
+        result = require_input(server.conversations.sealer, request, required, answers, CALLER, _META)
+    return encode_result(request.id, result)
 
 
 async def _check_mirrored(server: McpServer, head: Head, params: RequestParams) -> None:
@@ -203,24 +234,53 @@ def _compare(header: str, value: str | None, member: str, wanted: str) -> None:
         raise ProtocolError(HEADER_MISMATCH, f"the header {header} does not match {member}")
 
 
-async def _discover(_server: McpServer, _params: Raw, _version: Version) -> DiscoverResult:
-    return DiscoverResult(capabilities=CAPABILITIES, instructions=INSTRUCTIONS, meta=_META)
+async def _discover(server: McpServer, _params: Raw, _peer: StatelessPeer) -> DiscoverResult:
+    return DiscoverResult(capabilities=_capabilities(server), instructions=INSTRUCTIONS, meta=_META)
 
 
-async def _list_tools(server: McpServer, params: Raw, version: Version) -> ListToolsResult:
-    page = await server.list_tools(params, version)
+def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:
+    """In this era a client can hear of a resource's content too, and follow tasks."""
+    capabilities = server.capabilities
+    if server.tasks:
+        capabilities["extensions"] = capabilities.get("extensions", {}) | {TASKS_EXTENSION: {}}
+    if "resources" in capabilities:
+        capabilities["resources"] = capabilities["resources"] | {"subscribe": True}
+    return capabilities
+
+
+async def _listen(server: McpServer, params: Raw, peer: StatelessPeer) -> ListenResult:
+    return await listen(server.conversations.listeners, server.endpoint, params, peer, SERVER_INFO)
+
+
+async def _list_tools(server: McpServer, params: Raw, peer: StatelessPeer) -> ListToolsResult:
+    page = await server.list_tools(params, peer.version)
     return ListToolsResult(tools=page.tools, next_cursor=page.next_cursor, meta=_META)
 
 
-async def _call_tool(server: McpServer, params: Raw, version: Version) -> CallToolResult:
-    shape = shape_result(await server.call_tool(params), version)
+async def _call_tool(server: McpServer, params: Raw, peer: StatelessPeer) -> CallToolResult | TaskResult:
+    try:
+        shape = shape_result(await server.call_tool(params, peer), peer.version)
+    except TaskCreated as created:
+        return show_created(created.task)
     return CallToolResult(
         content=shape.content, structured_content=shape.structured, is_error=shape.is_error, meta=_META
     )
 
 
-_METHODS: Mapping[str, Callable[[McpServer, Raw, Version], Awaitable[Struct]]] = {
+def _offered(name: str) -> Callable[[McpServer, Raw, StatelessPeer], Awaitable[Struct]]:
+    """A method that is not about tools."""
+
+    async def answer_offered(server: McpServer, params: Raw, peer: StatelessPeer) -> Struct:
+        return structs.replace(await server.offers.answer(name, params, peer, CALLER), meta=_META)
+
+    return answer_offered
+
+
+_METHODS: Mapping[str, Callable[[McpServer, Raw, StatelessPeer], Awaitable[Struct]]] = {
     "server/discover": _discover,
+    "subscriptions/listen": _listen,
     "tools/call": _call_tool,
     "tools/list": _list_tools,
+    **TASK_METHODS,
+    **{name: _offered(name) for name in OFFERED_METHODS},
 }

@@ -18,6 +18,7 @@ from toolbox.mcp.schemas import (
     FoundTools,
     ListedTools,
     ListToolsArguments,
+    ReadResultArguments,
 )
 from toolbox.settings import Settings
 from toolbox.tools.arguments import compile_schema, find_violations
@@ -123,8 +124,8 @@ def _call_tool() -> MetaTool[CallToolArguments]:
         title="Call a tool",
         description=(
             "Run a tool that find_tool or list_tools named, with arguments that fit its input schema. Answers with "
-            "exactly what that tool answers. When arguments do not fit, the answer names each one that does not and "
-            "repeats the schema: correct them and call again."
+            "exactly what that tool answers, or with the first part of a long result and how to go on. When arguments "
+            "do not fit, the answer names each one that does not and repeats the schema: correct them and call again."
         ),
         input_schema=_schema(CallToolArguments),
         annotations=_DOES_ANYTHING,
@@ -145,6 +146,12 @@ def _list_tools() -> MetaTool[ListToolsArguments]:
         annotations=_READS,
     )
     return MetaTool(definition, ListToolsArguments)
+
+
+def create_read_result() -> MetaTool[ReadResultArguments]:
+    """What call_tool runs to read on in a long result. It is not listed: answers name it where it is needed."""
+    definition = ToolDefinition(name="read_result", input_schema=_schema(ReadResultArguments), annotations=_READS)
+    return MetaTool(definition, ReadResultArguments)
 
 
 def _schema(struct: type[Struct]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ class Version(Struct, frozen=True):
     """Several messages in one body."""
     has_annotations: bool
     """Hints of tools, and sounds as content."""
+    has_progress_texts: bool
+    """Words beside the numbers of progress."""
     has_structured_output: bool
     """Structured results with their schemas, titles, and links as content."""
     has_any_output: bool
@@ -33,6 +35,7 @@ def _describe(name: str) -> Version:
         name=name,
         has_batches=name == "2025-03-26",
         has_annotations=name >= "2025-03-26",
+        has_progress_texts=name >= "2025-03-26",
         has_structured_output=name >= "2025-06-18",
         has_any_output=name >= "2026-07-28",
     )
