@@ -1,6 +1,8 @@
 """Regular expressions, run for real, and what stops the hostile ones."""
 
 import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import toolbox
-from toolbox_text import patterns
+import toolbox_text
+from toolbox_text import pattern_processes, patterns
 from toolbox_text.pattern_process import answer_request
 from toolbox_text.patterns import Match, Matches, Replacement, find_matches, replace_matches
 
@@ -124,7 +127,7 @@ def test_a_process_that_the_system_ends_is_a_failed_call(monkeypatch: pytest.Mon
 
 def test_the_process_does_not_see_the_environment_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "not for children")
-    assert "SECRET_KEY" not in patterns._clean_environment()
+    assert "SECRET_KEY" not in pattern_processes._clean_environment()
 
 
 def test_a_request_can_be_answered_without_a_process() -> None:
@@ -134,3 +137,48 @@ def test_a_request_can_be_answered_without_a_process() -> None:
         "matches": [{"text": "b", "start": 1, "end": 2, "groups": (), "named_groups": {}}],
         "is_complete": True,
     }
+
+
+async def test_while_the_plugin_is_in_use_a_process_waits_for_the_next_search() -> None:
+    assert waiting() == []
+    async with toolbox_text.toolbox_lifespan():
+        assert waiting() == []  # whoever never searches pays nothing
+        find_matches("a", "a")
+        (process,) = waiting()
+        find_matches("a", "a")
+        assert process.returncode == 0
+        (successor,) = waiting()
+        with pytest.raises(toolbox.ToolError, match="not a regular expression"):
+            find_matches("(", "a")
+        (last,) = waiting()
+        assert len({process.pid, successor.pid, last.pid}) == 3
+    assert waiting() == []
+    assert last.returncode is not None
+
+
+async def test_a_waiting_process_that_was_killed_is_replaced() -> None:
+    async with toolbox_text.toolbox_lifespan():
+        find_matches("a", "a")
+        (process,) = waiting()
+        process.kill()
+        process.wait()
+        assert len(find_matches("a", "a").matches) == 1
+
+
+async def test_searches_at_the_same_time_have_processes_of_their_own() -> None:
+    async with toolbox_text.toolbox_lifespan():
+        with ThreadPoolExecutor(4) as threads:
+            starts = list(threads.map(lambda digit: find_matches(str(digit), "0123456789").matches[0].start, range(10)))
+        assert starts == list(range(10))
+        assert len(waiting()) <= 4
+    assert waiting() == []
+
+
+def test_a_waiting_process_ends_when_nobody_is_left_who_could_ask() -> None:
+    process = pattern_processes._start()
+    assert process.communicate(b"", timeout=10)[0] == b""
+    assert process.returncode == 0
+
+
+def waiting() -> list[subprocess.Popen[bytes]]:
+    return list(patterns.PROCESSES._waiting)

@@ -5,36 +5,25 @@ import pytest
 import toolbox
 import toolbox_text
 from toolbox.errors import InvalidArguments
-from toolbox.testing import call_tool
-from toolbox.tools.function import FunctionTool
+from toolbox.testing import call_tool, examples_by_query, find_gaps, tools_by_name
 
-TOOLS = {tool.definition.name: tool for tool in map(FunctionTool, toolbox_text.toolbox_tools())}
+TOOLS = tools_by_name(toolbox_text.toolbox_tools())
+EXAMPLES = examples_by_query(TOOLS)
+PURE = toolbox.ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
 
 
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_tool_says_all_that_callers_and_search_need(name: str) -> None:
     definition = TOOLS[name].definition
-    assert definition.title
-    assert len(definition.description) > 15
-    assert definition.category == "text"
-    assert len(definition.tags) >= 2
-    assert len(definition.examples) >= 2
+    assert find_gaps(definition) == []
+    assert (definition.category, definition.annotations) == ("text", PURE)
     assert definition.output_schema
-    assert definition.annotations.read_only_hint
-    assert definition.annotations.idempotent_hint
-    assert definition.annotations.open_world_hint is False
-    assert all("description" in parameter for parameter in definition.input_schema["properties"].values())
 
 
-@pytest.mark.parametrize(
-    ("name", "example"),
-    [(name, example) for name, tool in TOOLS.items() for example in tool.definition.examples],
-    ids=lambda value: value.query if isinstance(value, toolbox.ToolExample) else value,
-)
+@pytest.mark.parametrize(("name", "example"), EXAMPLES.values(), ids=EXAMPLES)
 async def test_an_example_gives_the_result_that_it_shows(name: str, example: toolbox.ToolExample) -> None:
     assert isinstance(example.arguments, dict)
-    result = await call_tool(TOOLS[name], example.arguments)
-    assert result.value == example.result
+    assert (await call_tool(TOOLS[name], example.arguments)).value == example.result
 
 
 def test_tools_have_short_names_because_toolbox_puts_the_plugin_before_them() -> None:

@@ -4,6 +4,7 @@ Each module holds tools that belong together; this one only hands them to ToolBo
 """
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import toolbox
@@ -14,7 +15,7 @@ from toolbox_text.encoding import decode, encode
 from toolbox_text.extraction import extract
 from toolbox_text.hashing import hash_text
 from toolbox_text.lines import sort_lines, unique_lines
-from toolbox_text.patterns import find_matches, replace_matches
+from toolbox_text.patterns import PROCESSES, find_matches, replace_matches
 from toolbox_text.shaping import reverse, slugify, truncate
 
 
@@ -38,3 +39,9 @@ def toolbox_tools() -> list[Callable[..., Any]]:
         sort_lines,
         unique_lines,
     ]
+
+
+@toolbox.hookimpl
+def toolbox_lifespan() -> AbstractAsyncContextManager[None]:
+    """Let processes for regular expressions wait while ToolBox runs, and end them with it."""
+    return PROCESSES.opened()

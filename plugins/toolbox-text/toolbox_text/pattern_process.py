@@ -1,10 +1,11 @@
 """Runs one regular expression: reads a request from standard input and writes the answer to standard output.
 
-`patterns` starts this file as a program, so that it can be killed. It imports only what starts fast.
+`pattern_processes` starts this file as a program, so that it can be killed. It imports only what starts fast.
 """
 
 import contextlib
 import json
+import os
 import re
 import sys
 from itertools import islice
@@ -19,7 +20,10 @@ class _Refused(Exception):
 
 def main() -> None:
     """Answer the one request."""
-    request = json.loads(sys.stdin.buffer.read())
+    received = sys.stdin.buffer.read()
+    if not received:  # whoever started this process ahead of need is gone
+        return
+    request = json.loads(received)
     _limit_resources(request["memory_limit_bytes"], request["cpu_limit_seconds"])
     try:
         answer = answer_request(request)
@@ -28,6 +32,8 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "the pattern took too much memory on this text; make one of them shorter"}
     sys.stdout.write(json.dumps(answer))
+    sys.stdout.flush()
+    os._exit(0)  # whoever asked waits for the end of this process, and the interpreter would tidy up first
 
 
 def answer_request(request: dict[str, Any]) -> dict[str, Any]:

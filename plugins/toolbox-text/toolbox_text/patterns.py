@@ -1,27 +1,26 @@
 """Tools that search and replace with regular expressions.
 
 A pattern comes from a stranger, and some run for years: `(a+)+b` on a row of a's. Python cannot interrupt a search,
-so each runs in a process of its own (`pattern_process`), which is killed when its time is over. Libraries that limit
+so each runs in a process of its own (`pattern_processes`), which is killed when its time is over. Libraries that limit
 the time of a search do not limit the time and memory of reading the pattern, which nested repeats exhaust as well.
 """
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 import toolbox
-from toolbox_text import pattern_process
 from toolbox_text.hints import PURE
 from toolbox_text.limits import Text
+from toolbox_text.pattern_processes import PatternProcesses
+
+PROCESSES = PatternProcesses()
 
 TIME_LIMIT_SECONDS = 3.0
-"""How long the process may take in all; about 30 ms of that are its start."""
+"""How long the process may take; about 30 ms of that are its start, where none was waiting."""
 
 CPU_LIMIT_SECONDS = 10
 """Ends the process even if nobody is left to kill it."""
@@ -177,29 +176,15 @@ def _run(answer_type: type[T], **request: Any) -> T:
     """
     limits = {"memory_limit_bytes": MEMORY_LIMIT_BYTES, "cpu_limit_seconds": CPU_LIMIT_SECONDS}
     try:
-        process = subprocess.run(  # noqa: S603 - the program is this interpreter with a file of this package
-            # -I and -S: only the standard library, whatever the environment says; it is the fastest start as well
-            [sys.executable, "-I", "-S", str(Path(pattern_process.__file__))],
-            input=json.dumps(request | limits).encode(),
-            capture_output=True,
-            timeout=TIME_LIMIT_SECONDS,
-            env=_clean_environment(),
-            check=False,
-        )
+        status, written = PROCESSES.answer(json.dumps(request | limits).encode(), TIME_LIMIT_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise toolbox.ToolError(
             f"the pattern took more than {TIME_LIMIT_SECONDS:g} seconds on this text; avoid repeats inside repeats, "
             "such as (a+)+, or give a shorter text"
         ) from error
-    if process.returncode:
-        raise toolbox.ToolError(f"the system ended the search (status {process.returncode}); give a shorter text")
-    answer = json.loads(process.stdout)
+    if status:
+        raise toolbox.ToolError(f"the system ended the search (status {status}); give a shorter text")
+    answer = json.loads(written)
     if "error" in answer:
         raise toolbox.ToolError(answer["error"])
     return msgspec.convert(answer, answer_type)
-
-
-def _clean_environment() -> dict[str, str]:
-    """Only what an interpreter may need to start: it has no use for the service's secrets."""
-    needed = ("LD_LIBRARY_PATH", "SYSTEMROOT")
-    return {name: os.environ[name] for name in needed if name in os.environ}
