@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from litestar.testing import AsyncTestClient
 
-from tests.conftest import BASE_URL
+from tests.conftest import BASE_URL, wait_until_ready
 from toolbox import ToolError, ToolExample, tool
 from toolbox.app import create_app
+from toolbox.definitions import ToolDefinition
+from toolbox.services import open_services
 from toolbox.settings import Settings
+from toolbox.tools.sync import import_tools
 
 
 @tool(tags=["demo"], examples=[ToolExample("write a word backwards", {"text": "abc"}, "cba")])
@@ -113,6 +116,23 @@ async def test_a_summary_leaves_the_schema_out(client: AsyncTestClient[Any]) -> 
     assert "input_schema" not in found[0]
 
 
+async def test_what_import_kept_of_a_schema_is_shown_only_in_the_detail(
+    settings: Settings, make_plugins: Callable[..., Any]
+) -> None:
+    kept = {"id": "7", "original_schema": {"type": "dict"}, "original_output_schema": {"type": "list"}}
+    async with open_services(settings, make_plugins()) as services:
+        definition = ToolDefinition(name="weather", description="Tell the weather.", metadata=kept)
+        await import_tools(services.database, [definition], source="import:somewhere")
+    async with AsyncTestClient(create_app(settings, make_plugins(demo=[reverse])), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        (match, *_) = (await client.post("/mcp/find_tool", json={"query": "weather"})).json()
+        (listed,) = (await client.post("/mcp/list_tools", json={"source": "import:somewhere"})).json()
+        own = (await client.post("/mcp/find_tool", json={"query": "demo_reverse"})).json()[0]
+        assert (match["metadata"], match["runnable"], listed["metadata"]) == ({"id": "7"}, False, {"id": "7"})
+        assert (own["metadata"], own["runnable"]) == ({}, True)
+        assert (await client.get("/tools/weather")).json()["metadata"] == kept
+
+
 async def test_a_call_is_answered_and_can_be_read_back(client: AsyncTestClient[Any]) -> None:
     request = {"tool_name": "demo_reverse", "arguments": {"text": "abc"}}
     answer = (await client.post("/mcp/call_tool", json=request)).json()
@@ -166,14 +186,24 @@ async def test_similar_tools_need_a_model_and_a_known_tool(client: AsyncTestClie
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [
-        ("/mcp/find_tool", {"query": ""}, "query"),
+        ("/mcp/find_tool", {"query": ""}, "query: expected a text of length >= 1"),
+        ("/mcp/find_tool", {"query": " "}, "query: it is blank"),
+        ("/mcp/find_tool", {"query": "\t\u3000\n"}, "query: it is blank"),
+        ("/mcp/find_tool", {"query": "a\0b"}, "query: it holds the character NUL"),
+        ("/mcp/find_tool", {"query": 5}, "query: expected a text, got a whole number"),
+        ("/mcp/find_tool", {"query": "x", "threshold": "high"}, "threshold: expected a number or null, got a text"),
+        ("/mcp/find_tool", {"query": "x", "detail": "all"}, "detail: it may not be 'all'"),
+        ("/mcp/find_tool", {}, "body: it lacks the field `query`"),
         ("/mcp/find_tool", {"query": "x" * 4097}, "query"),
         ("/mcp/find_tool", {"query": "x", "limit": 51}, "limit"),
         ("/mcp/find_tool", {"query": "x", "vector_weight": 2}, "vector_weight"),
-        ("/mcp/find_tool", {"query": "x", "categry": "y"}, "categry"),
+        ("/mcp/find_tool", {"query": "x", "categry": "y"}, "body: there is no field `categry`"),
         ("/mcp/find_tool", {"query": "x", "category": "a\0b"}, "NUL"),
-        ("/mcp/find_tool", {"query": "a\0b", "metadata": {"a": "\0"}}, "NUL"),
-        ("/mcp/find_tool", [], "object"),
+        ("/mcp/find_tool", {"query": "x", "metadata": {"a": "\0"}}, "NUL"),
+        ("/mcp/find_tool", {"query": "x", "tags": ["\0"]}, "NUL"),
+        ("/mcp/find_tool", [], "body: expected an object, got a list"),
+        ("/mcp/list_tools", {"category": "\0"}, "NUL"),
+        ("/mcp/call_tool", {"tool_name": "\0"}, "NUL"),
         ("/mcp/list_tools", {"limit": 0}, "limit"),
         ("/mcp/list_tools", {"offset": -1}, "offset"),
         ("/mcp/list_tools", {"offset": 10**30}, "offset"),
@@ -192,24 +222,67 @@ async def test_wrong_input_is_refused_with_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b'{"query": "\xff"}', b'"\\ud800"', b"[" * 5000, b'{"query": 1e999}']
+    ("body", "said"),
+    [
+        (b"", "it is empty; send a JSON object"),
+        (b"{", "it ends in the middle of the JSON"),
+        (b"nope", "it is not JSON: invalid character (byte 4)"),
+        (b"\xff\xfe", "it is not JSON: invalid character (byte 0)"),
+        (b'{"query": "\xff"}', "it is not UTF-8"),
+        (b'"\\ud800"', "it ends in the middle of the JSON"),
+        (b"[" * 5000, "it is nested too deeply"),
+        (b'{"query": 1e999}', "it holds a number that is too large"),
+    ],
 )
-async def test_a_body_that_is_no_json_is_refused(client: AsyncTestClient[Any], body: bytes) -> None:
+async def test_a_body_that_is_no_json_is_refused(client: AsyncTestClient[Any], body: bytes, said: str) -> None:
     answer = await client.post("/mcp/find_tool", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"body: {said}")
 
 
-async def test_unknown_paths_and_methods_are_problems_too(client: AsyncTestClient[Any]) -> None:
-    assert (await client.get("/nowhere")).json()["code"] == "not_found"
-    assert (await client.put("/mcp/find_tool")).json()["code"] == "method_not_allowed"
-    assert (await client.get("/calls/no-uuid")).status_code == 404
-    assert (await client.get("/calls/00000000-0000-0000-0000-000000000000")).status_code == 404
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/nowhere", "there is nothing at /nowhere; /docs lists what there is"),
+        ("/mcp/find_tools", "there is nothing at /mcp/find_tools; did you mean /mcp/find_tool?"),
+        ("/tool/demo_reverse", "there is nothing at /tool/demo_reverse; "),
+        ("/calls/no-uuid", "there is no call 'no-uuid' of yours; "),
+        ("/calls/00000000-0000-0000-0000-000000000000", "there is no call '00000000-"),
+    ],
+)
+async def test_what_does_not_exist_is_named_with_a_way_on(client: AsyncTestClient[Any], path: str, said: str) -> None:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.json()["detail"].startswith(said)
+
+
+async def test_a_wrong_method_is_answered_with_those_that_are_right(client: AsyncTestClient[Any]) -> None:
+    answer = await client.put("/mcp/find_tool")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.json()["detail"] == "/mcp/find_tool does not answer PUT; it answers OPTIONS, POST"
+    assert answer.headers["Allow"] == "OPTIONS, POST"
+    assert (await client.post("/stats")).headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/ready", "/schema/openapi.json", "/docs", "/stats"])
+async def test_head_is_answered_as_get_without_the_body(client: AsyncTestClient[Any], path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"") == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert (await client.head("/mcp/find_tool")).status_code == 405
+
+
+async def test_a_path_parameter_keeps_its_limits(client: AsyncTestClient[Any]) -> None:
+    answer = await client.get(f"/tools/{'x' * 257}")
+    assert (answer.status_code, answer.json()["detail"]) == (400, "name: expected a text of length <= 256")
+    assert (await client.get("/tools/a%00b")).status_code == 400
 
 
 async def test_a_body_over_the_limit_is_refused(settings: Settings, client: AsyncTestClient[Any]) -> None:
     body = b'{"query": "' + b"x" * settings.max_request_size + b'"}'
     answer = await client.post("/mcp/find_tool", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 413
+    assert f"larger than {settings.max_request_size} bytes" in answer.json()["detail"]
+    assert "MAX_REQUEST_SIZE" in answer.json()["detail"]
 
 
 async def test_a_harmless_request_id_is_taken_over_and_another_replaced(client: AsyncTestClient[Any]) -> None:

@@ -91,6 +91,63 @@ def test_a_failing_hook_leaves_other_plugins_tools_callable(make_plugins: MakePl
     assert problems(plugins)["bad"] == ["toolbox_tools: RuntimeError: no tools today"]
 
 
+def test_a_plugin_of_which_nothing_works_has_failed_and_one_of_which_something_works_is_there_partly(
+    make_plugins: MakePlugins,
+) -> None:
+    plugins = make_plugins(all=[hello], none=[untyped], some=[untyped, hello])
+    states = {plugin.name: plugin.state for plugin in plugins.plugins}
+    assert states == {"all": "loaded", "none": "failed", "some": "partly"}
+
+
+def _module(name: str, value: Any) -> ModuleType:
+    module = ModuleType("plugin")
+    setattr(module, name, value)
+    return module
+
+
+def test_a_hook_that_nobody_would_call_is_a_problem_that_says_what_to_do(make_plugins: MakePlugins) -> None:
+    def unmarked() -> list[Any]:
+        return [hello]
+
+    @toolbox.hookimpl
+    def misspelled() -> list[Any]:
+        return [hello]
+
+    plugins = make_plugins(
+        unmarked=_module("toolbox_tools", unmarked),
+        misspelled=_module("toolbox_tool", misspelled),
+        nothing=ModuleType("plugin"),
+    )
+    assert {plugin.state for plugin in plugins.plugins} == {"failed"}
+    assert problems(plugins) == {
+        "unmarked": [
+            "toolbox_tools: it is not marked as a hook, so nobody calls it: put @toolbox.hookimpl above it",
+        ],
+        "misspelled": ["toolbox_tool: there is no such hook; near names: toolbox_tools"],
+        "nothing": ["hooks: it has none: put @toolbox.hookimpl above a function toolbox_tools"],
+    }
+
+
+def test_one_hook_that_nobody_would_call_leaves_the_others_working(make_plugins: MakePlugins) -> None:
+    module = _module("toolbox_tools", toolbox.hookimpl(lambda: [hello]))
+    module.toolbox_lifespan = contextlib.nullcontext  # type: ignore[attr-defined]
+    plugins = make_plugins(demo=module)
+    assert (plugins.plugins[0].state, list(plugins.tools)) == ("partly", ["demo_hello"])
+    assert "toolbox_lifespan: it is not marked" in problems(plugins)["demo"][0]
+
+
+def test_a_hook_for_another_version_of_toolbox_may_be_marked_as_optional(make_plugins: MakePlugins) -> None:
+    module = _module("toolbox_tools", toolbox.hookimpl(lambda: [hello]))
+    module.toolbox_future = toolbox.hookimpl(optionalhook=True)(hello)  # type: ignore[attr-defined]
+    assert problems(make_plugins(demo=module)) == {"demo": []}
+
+
+def test_a_hook_without_a_return_is_a_problem(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(demo=_module("toolbox_tools", toolbox.hookimpl(lambda: None)))
+    assert problems(plugins) == {"demo": ["toolbox_tools: it gave back None: is a return missing?"]}
+    assert plugins.plugins[0].state == "failed"
+
+
 def test_a_generator_that_fails_midway_keeps_what_it_had_given(make_plugins: MakePlugins) -> None:
     def offer() -> Iterator[Any]:
         yield hello
@@ -151,6 +208,15 @@ def test_a_disabled_plugin_is_shown_but_not_loaded(make_plugins: MakePlugins) ->
     assert (plugins.plugins[0].state, list(plugins.tools)) == ("disabled", [])
 
 
+def test_disabling_what_is_not_there_is_a_problem_with_near_names(make_plugins: MakePlugins) -> None:
+    plugins = make_plugins(("txt", "data"), text=[hello], data=[hello])
+    states = {plugin.name: plugin.state for plugin in plugins.plugins}
+    assert states == {"data": "disabled", "text": "loaded", "txt": "missing"}
+    assert problems(plugins)["txt"] == [
+        "PLUGINS_DISABLED: there is no plugin of this name to disable; near names: text"
+    ]
+
+
 def test_strict_refuses_to_start_and_names_every_problem(make_plugins: MakePlugins) -> None:
     with pytest.raises(PluginError, match="broken: import: ModuleNotFoundError"):
         load_plugins(Settings(plugins_strict=True), [EntryPoint("broken", "no.such.module", "toolbox")])
@@ -192,6 +258,23 @@ async def test_a_lifespan_that_fails_takes_its_own_tools_away_and_no_others(make
     async with plugins.lifespan(Settings()):
         assert list(plugins.tools) == ["good_hello"]
     assert problems(plugins)["living"] == ["toolbox_lifespan: RuntimeError: no connection"]
+
+
+async def test_a_lifespan_that_is_no_context_manager_takes_its_own_tools_away(make_plugins: MakePlugins) -> None:
+    def fail() -> None:
+        raise RuntimeError("no connection")
+
+    for lifespan, said in (
+        (lambda: 42, "42 is no async context manager: see contextlib.asynccontextmanager"),
+        (lambda: None, "it gave back None: is a return missing?"),
+        (fail, "RuntimeError: no connection"),
+    ):
+        module = _with_lifespan([])
+        module.toolbox_lifespan = toolbox.hookimpl(specname="toolbox_lifespan")(lifespan)  # type: ignore[attr-defined]
+        plugins = make_plugins(living=module)
+        async with plugins.lifespan(Settings()):
+            assert (plugins.plugins[0].state, list(plugins.tools)) == ("failed", [])
+        assert problems(plugins)["living"] == [f"toolbox_lifespan: {said}"]
 
 
 async def test_a_lifespan_that_fails_on_the_way_out_keeps_no_other_from_closing(make_plugins: MakePlugins) -> None:

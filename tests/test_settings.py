@@ -52,12 +52,15 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("PORT", "http", "int"),
+        ("PORT", "http", "a whole number from 0 to 65535"),
         ("PORT", "70000", "65535"),
-        ("WORKERS", "0", ">= 1"),
+        ("WORKERS", "0", "a whole number from 1 to 64"),
+        ("TOOL_CONCURRENCY", "0", "a whole number of at least 1"),
+        ("TOOL_TIMEOUT", "soon", "a number above 0"),
+        ("DEFAULT_SIMILARITY_THRESHOLD", "2", "a number from 0 to 1"),
         ("LOG_LEVEL", "TRACE", "DEBUG, INFO, WARNING, ERROR"),
-        ("ALLOW_ANONYMOUS", "maybe", "true, false"),
-        ("VECTOR_WEIGHT", "1.5", "<= 1"),
+        ("ALLOW_ANONYMOUS", "maybe", "true or false"),
+        ("VECTOR_WEIGHT", "1.5", "a number from 0 to 1"),
         ("PUBLIC_URL", "toolbox.example", "https?://"),
     ],
 )
@@ -67,6 +70,31 @@ def test_a_value_that_does_not_parse_names_variable_value_and_what_is_allowed(na
     assert name in raised.value.message
     assert repr(value) in raised.value.message
     assert said in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DATABASE_URL", "garbage-with-a-password", "begins with postgresql://"),
+        ("DATABASE_URL", "mysql://u:password@h/d", "begins with postgresql://"),
+        ("DATABASE_URL", "postgresql://u:password@h:port/d", "port"),
+        ("REDIS_URL", "localhost:6379", "begins with redis://"),
+    ],
+)
+def test_a_url_of_something_else_is_refused_without_being_shown(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read_settings({name: value})
+    assert raised.value.message.startswith(f"{name} cannot be used")
+    assert said in raised.value.message
+    assert value not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgres://h/d", "postgresql+asyncpg://u:p@h:5432/d", "postgresql:///d?host=/tmp", "postgresql://a:1,b:2/d"],
+)
+def test_every_way_to_write_the_database_is_taken(url: str) -> None:
+    assert read_settings({"DATABASE_URL": url}).database_url == Secret(url)
 
 
 def test_an_address_that_others_can_reach_must_be_meant() -> None:

@@ -28,23 +28,52 @@ from toolbox.definitions import (
     ToolExample,
     ToolResult,
 )
+from toolbox.display import Annotations, Icon
 from toolbox.embeddings.base import Embedder
 from toolbox.embeddings.onnx import OnnxEmbedder
 from toolbox.errors import ToolError
+from toolbox.prompts import PromptMessage, prompt
+from toolbox.resources import ResourceNotFound, resource
+from toolbox.text_functions import Suggestions
 from toolbox.tools.base import Tool, ToolContext
+from toolbox.tools.client import (
+    Elicitation,
+    Elicited,
+    ListRoots,
+    MissingCapability,
+    Root,
+    Roots,
+    Sampled,
+    Sampling,
+    SamplingMessage,
+)
 from toolbox.tools.function import tool
 
 hookimpl = pluggy.HookimplMarker("toolbox")
 
 __all__ = [
+    "Annotations",
     "AudioContent",
     "Content",
+    "Elicitation",
+    "Elicited",
     "EmbeddedResource",
     "Embedder",
+    "Icon",
     "ImageContent",
+    "ListRoots",
+    "MissingCapability",
     "OnnxEmbedder",
+    "PromptMessage",
     "ResourceContents",
     "ResourceLink",
+    "ResourceNotFound",
+    "Root",
+    "Roots",
+    "Sampled",
+    "Sampling",
+    "SamplingMessage",
+    "Suggestions",
     "TextContent",
     "Tool",
     "ToolAnnotations",
@@ -54,5 +83,7 @@ __all__ = [
     "ToolExample",
     "ToolResult",
     "hookimpl",
+    "prompt",
+    "resource",
     "tool",
 ]

@@ -18,25 +18,40 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
 from toolbox.admin import routes as admin_routes
+from toolbox.admin.openapi import complete_document
+from toolbox.admin.schemas import Stats
+from toolbox.admin.service import count_tools
 from toolbox.calls import routes as call_routes
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
 from toolbox.health import Check, create_health_router
+from toolbox.mcp import cards
+from toolbox.mcp.catalogue import Catalogue
+from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.methods import McpServer
+from toolbox.mcp.offers import Offers
 from toolbox.mcp.origins import Origins
 from toolbox.mcp.routes import create_mcp_router
+from toolbox.mcp.runner import Runner
 from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
 from toolbox.problems import to_problem
+from toolbox.queue import Queue
 from toolbox.redis import create_redis, redis_problem
+from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Settings
+from toolbox.telemetry import keep_locals_out
 from toolbox.tools import routes as tool_routes
+from toolbox.toolsets import routes as toolset_routes
 from toolbox.version import VERSION
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+QUEUE_PATIENCE_SECONDS = 300
+"""How long a job may wait until health says that the queue is not worked as fast as it grows."""
 
 INTRODUCTION = """\
 ToolBox is the place where AI agents find and call tools. Agents speak MCP at `/mcp`; this page describes the REST
@@ -49,15 +64,30 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
 
     Without `plugins`, those that are installed are loaded.
     """
+    keep_locals_out()
     client = create_redis(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with _explained(state), open_services(settings, plugins) as services:
             app.state.services = state.services = services
-            state.mcp = McpServer(services.search, services.calls, services.tools, services.registry, settings)
-            async with serving(services):
-                yield
+            sealer = await load_sealer(services.database, settings.secret_key)
+            catalogue = _create_catalogue(services)
+            runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
+            state.mcp = McpServer(
+                services.search,
+                services.calls,
+                services.tools,
+                services.registry,
+                settings,
+                Conversations(sealer, services.database, services.events, max_streams=settings.max_streams),
+                offers=Offers(catalogue.resources(), services.plugins.resources, services.plugins.prompts, runner),
+                tasks=services.tasks,
+            )
+            services.events.subscribe("tools", lambda _: state.mcp.forget_listing())
+            with contextlib.closing(runner):
+                async with serving(services):
+                    yield
         if client:
             await client.aclose()
 
@@ -68,6 +98,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         "embeddings": lambda: _check_embeddings(state.services),
         "history": lambda: _check_history(state.services),
         "plugins": lambda: _check_plugins(state.services),
+        "queue": lambda: _check_queue(state.services.queue),
         "redis": lambda: _check_redis(client),
     }
     app = Litestar(
@@ -79,6 +110,8 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
             call_routes.router,
             search_routes.router,
             tool_routes.router,
+            toolset_routes.router,
+            cards.router,
             create_health_router(checks, lambda: bool(state.services.is_ready), VERSION),
             _swagger_assets(),
         ],
@@ -94,6 +127,20 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
     return RequestLog(app, lambda: state.get("why_not_started"))
 
 
+def _create_catalogue(services: Services) -> Catalogue:
+    async def read_stats() -> Stats:
+        counts, categories = await count_tools(services.database, services.search.model_name)
+        calls = await services.history.statistics()
+        return Stats(counts, categories, calls, services.search.model_name, services.started_at, VERSION)
+
+    def is_runnable(name: str) -> bool:
+        return services.registry.get(name) is not None
+
+    catalogue = Catalogue(services.database, services.tools, is_runnable, read_stats)
+    services.events.subscribe("tools", lambda _: catalogue.forget())
+    return catalogue
+
+
 @contextlib.asynccontextmanager
 async def _explained(state: State) -> AsyncIterator[None]:
     """Keep why the start is refused, if it is."""
@@ -105,16 +152,18 @@ async def _explained(state: State) -> AsyncIterator[None]:
 
 
 def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], None]:
-    """Refuse what pages of others send; /mcp does so by itself, in its own words."""
+    """Refuse what pages of others send; the endpoints of MCP do so by themselves, in their own words."""
     origins = Origins(settings)
+    is_public = settings.public_url is not None
 
     def refuse_stranger(request: Request[Any, Any, Any]) -> None:
-        if request.url.path.rstrip("/") == "/mcp":
+        path = request.url.path.rstrip("/")
+        if path == "/mcp" or (path.startswith("/toolsets/") and path.endswith("/mcp")):
             return
         host, origin = request.headers.get("host"), request.headers.get("origin")
         if not origins.allows_host(host):
             raise WrongHost(f"the host {(host or '')[:100]!r} is not this server; PUBLIC_URL names the one clients use")
-        if not origins.allows_origin(origin):
+        if not origins.allows_origin(origin) and not (is_public and cards.is_discovery(path)):
             page = (origin or "")[:100]
             raise ForeignOrigin(f"pages of {page!r} may not call this server; CORS_ORIGINS names those that may")
 
@@ -130,7 +179,18 @@ def _dependencies() -> dict[str, Provide]:
 
         return Provide(provide, sync_to_thread=False)
 
-    names = ("calls", "database", "history", "plugins", "search", "settings", "started_at", "tools")
+    names = (
+        "calls",
+        "database",
+        "history",
+        "plugins",
+        "registry",
+        "search",
+        "settings",
+        "started_at",
+        "tools",
+        "toolsets",
+    )
     return {name: part(name) for name in names}
 
 
@@ -149,8 +209,16 @@ def _openapi() -> OpenAPIConfig:
             Tag("health", "For whatever watches the server."),
         ],
         path="/schema",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+        render_plugins=[_Document(path="/openapi.json")],
     )
+
+
+class _Document(JsonRenderPlugin):
+    """The OpenAPI document as we complete it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document as JSON."""
+        return super().render(request, complete_document(openapi_schema))
 
 
 _PAGE = SwaggerRenderPlugin(
@@ -164,7 +232,7 @@ _PAGE = SwaggerRenderPlugin(
 @get("/docs", include_in_schema=False, media_type=MediaType.HTML)
 async def _documentation(request: Request[Any, Any, Any]) -> bytes:
     # Registered by hand: as the framework's own page at "/docs" it would answer every unknown path in HTML.
-    return _PAGE.render(request, request.app.openapi_schema.to_schema())
+    return _PAGE.render(request, complete_document(request.app.openapi_schema.to_schema()))
 
 
 @get("/", include_in_schema=False)
@@ -205,6 +273,17 @@ async def _check_history(services: Services) -> Check:
 async def _check_plugins(services: Services) -> Check:
     failing = [plugin.name for plugin in services.plugins.plugins if plugin.problems]
     return Check("degraded", f"plugins with problems: {', '.join(failing)}") if failing else Check("ok")
+
+
+async def _check_queue(queue: Queue) -> Check:
+    try:
+        now = await queue.status()
+    except DatabaseUnavailable as error:
+        return Check("degraded", error.message)
+    detail = f"{now.waiting} waiting, {now.running} running, {now.failed} failed"
+    if now.oldest_seconds > QUEUE_PATIENCE_SECONDS:
+        return Check("degraded", f"{detail}; the oldest has been waiting for {now.oldest_seconds:.0f} s")
+    return Check("ok", detail)
 
 
 async def _check_redis(client: "Redis | None") -> Check:

@@ -4,15 +4,23 @@ Nothing here does I/O or knows a database; every struct is frozen and encodes wi
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from toolbox.errors import ToolError
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a tool name looks like: hosts prefix names, and many model providers cap them at 64 characters."""
+
+
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A point in time, as JSON: RFC 3339 with its offset."""
 
 
 class TextContent(Struct, frozen=True, tag_field="type", tag="text"):
@@ -76,8 +84,11 @@ class ToolResult(Struct, frozen=True):
 
         Raises:
             TypeError: The value cannot be encoded as JSON.
+            ToolError: A number in it is NaN or infinite.
         """
         encoded = msgspec.json.encode(value)
+        if b"null" in encoded and (path := find_non_finite(value)) is not None:
+            raise ToolError(f"the result cannot be given: {path or 'its value'} is NaN or infinite, unknown to JSON")
         plain = msgspec.json.decode(encoded)  # what the caller will read: a tuple, for one, is a list there
         return cls(content=(TextContent(plain if isinstance(plain, str) else encoded.decode()),), structured=plain)
 
@@ -105,6 +116,10 @@ class ToolExample(Struct, frozen=True, omit_defaults=True):
     result: Any = UNSET
 
 
+TaskMode = Literal["optional", "required", "escalates"]
+"""How a tool runs as a task of MCP: where the client has tasks, nowhere else, or from when its code asks for it."""
+
+
 class ToolDefinition(Struct, frozen=True, kw_only=True):
     """Everything ToolBox knows of a tool but how to run it.
 
@@ -125,11 +140,34 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
     annotations: ToolAnnotations = ToolAnnotations()
     metadata: dict[str, Any] = {}
     timeout_seconds: float | None = None
+    task: TaskMode | UnsetType = UNSET
+    """Unset for most, and then no part of the fingerprint; no version of MCP shows it to clients."""
 
     def fingerprint(self) -> bytes:
         """16 bytes that change when anything in the definition changes."""
         encoded = msgspec.json.encode(self, order="deterministic")
         return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+def find_non_finite(value: Any) -> str | None:
+    """Where the first number that JSON cannot carry is (a JSON Pointer, RFC 6901), if there is one.
+
+    msgspec writes such a number as null without a word, so only a value whose JSON holds a null need be looked at.
+    """
+    return _find_non_finite(msgspec.to_builtins(value), "")
+
+
+def _find_non_finite(value: Any, path: str) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    if isinstance(value, dict):
+        parts = [(str(key).replace("~", "~0").replace("/", "~1"), part) for key, part in value.items()]
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = [(str(index), part) for index, part in enumerate(value)]
+    else:
+        return None
+    found = (_find_non_finite(part, f"{path}/{name}") for name, part in parts)
+    return next((place for place in found if place is not None), None)
 
 
 def shorten_name(name: str) -> str:

@@ -25,5 +25,15 @@ def toolbox_embedders() -> "Iterable[Embedder]":  # type: ignore[empty-body]
 
 
 @hookspec
+def toolbox_resources() -> "Iterable[Callable[..., Any]]":  # type: ignore[empty-body]
+    """Offer resources and resource templates: functions with `@toolbox.resource`. Called once at load."""
+
+
+@hookspec
+def toolbox_prompts() -> "Iterable[Callable[..., Any]]":  # type: ignore[empty-body]
+    """Offer prompts: typed functions, to which `@toolbox.prompt` may add more. Called once at load."""
+
+
+@hookspec
 def toolbox_lifespan(settings: "Settings") -> AbstractAsyncContextManager[None]:  # type: ignore[empty-body]
     """Open what the tools need before the first call, and close it after the last one."""

@@ -1,4 +1,4 @@
-"""The outermost layer of the server: gives every request an id and writes one log line for each.
+"""The outermost layer of the server: gives every request an id, writes one log line for each, and knows HEAD.
 
 It wraps the whole application, because middleware inside the framework never sees an unknown path.
 """
@@ -12,6 +12,8 @@ from uuid import uuid4
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from toolbox.version import REPORT_AGENT
 
 logger = structlog.get_logger("toolbox.access")
 
@@ -63,9 +65,12 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            if scope["method"] == "HEAD":
+                await self._app(_as_get(scope), receive, _without_body(send_with_id))
+            else:
+                await self._app(scope, receive, send_with_id)
         finally:
-            log = logger.debug if scope["path"] in _PROBED else logger.info
+            log = logger.debug if scope["path"] in _PROBED or _is_our_own(scope) else logger.info
             log(
                 "request",
                 method=scope["method"],
@@ -74,6 +79,29 @@ class RequestLog:
                 ms=round((time.perf_counter() - start) * 1000, 2),
                 request_id=request_id,
             )
+
+
+def _is_our_own(scope: HTTPScope) -> bool:
+    """Whether the start-up report asks. Anyone may claim that, so it hides no more than reading these two."""
+    return (
+        scope["path"] in {"/stats", "/admin/plugins"}
+        and scope["method"] == "GET"
+        and (b"user-agent", REPORT_AGENT.encode()) in scope["headers"]
+    )
+
+
+def _as_get(scope: HTTPScope) -> HTTPScope:
+    """HEAD is answered as GET without the body (RFC 9110, 9.3.2); the framework would refuse it."""
+    return cast("HTTPScope", {**scope, "method": "GET"})
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = cast("Message", {**message, "body": b""})
+        await send(message)
+
+    return send_head
 
 
 def _inherited_id(scope: HTTPScope) -> str | None:

@@ -1,11 +1,13 @@
 """Plugins: pip packages that offer tools through the entry-point group "toolbox".
 
-A plugin that fails to load, a hook that raises and a tool that makes no sense are kept as problems of that plugin;
-everything else of it, and every other plugin, goes on.
+A plugin that fails to load, a hook that raises or has a wrong name, and a tool that makes no sense are kept as problems
+of that plugin; everything else of it, and every other plugin, goes on.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
@@ -16,7 +18,9 @@ from msgspec import Struct, structs
 import toolbox.hookspecs
 from toolbox.definitions import ToolDefinition, shorten_name
 from toolbox.embeddings.base import Embedder
-from toolbox.errors import InvalidDefinition, PluginError
+from toolbox.errors import InvalidDefinition, PluginError, ToolboxError
+from toolbox.prompts import Prompt, as_prompt
+from toolbox.resources import Resource, as_resource
 from toolbox.settings import Settings
 from toolbox.tools.function import as_tool
 from toolbox.tools.registry import RegisteredTool
@@ -24,6 +28,7 @@ from toolbox.tools.sync import PLUGIN_SOURCE
 from toolbox.tools.validity import compile_error
 
 GROUP = "toolbox"
+OWN_SCHEME = "toolbox:"
 
 
 class PluginProblem(Struct, frozen=True):
@@ -39,14 +44,22 @@ class Plugin(Struct):
     name: str
     distribution: str
     version: str
-    state: Literal["loaded", "failed", "disabled"] = "loaded"
+    state: Literal["loaded", "partly", "failed", "disabled", "missing"] = "loaded"
+    """partly: something of it works and something does not; missing: the settings name it, and it is not installed."""
     tools: list[str] = []
     embedders: list[str] = []
+    resources: list[str] = []
+    """URIs, and URI templates."""
+    prompts: list[str] = []
     problems: list[PluginProblem] = []
 
-    def fail(self, where: str, error: BaseException) -> None:
+    def report(self, where: str, message: str) -> None:
         """Keep a problem."""
-        self.problems.append(PluginProblem(where, f"{type(error).__name__}: {error}"))
+        self.problems.append(PluginProblem(where, message))
+
+    def fail(self, where: str, error: BaseException) -> None:
+        """Keep an error as a problem: ours says all in its message, a foreign one not without its name."""
+        self.report(where, error.message if isinstance(error, ToolboxError) else f"{type(error).__name__}: {error}")
 
 
 class Plugins:
@@ -56,12 +69,14 @@ class Plugins:
         self.plugins: list[Plugin] = []
         self.tools: dict[str, RegisteredTool] = {}
         self.embedders: dict[str, Embedder] = {}
+        self.resources: dict[str, Resource] = {}
+        self.prompts: dict[str, Prompt] = {}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(toolbox.hookspecs)
 
     def load(self, found: Iterable[EntryPoint], disabled: Iterable[str] = ()) -> None:
         """Load plugins in the order of their names; the first of two with one name wins."""
-        switched_off = set(disabled)
+        switched_off, found = set(disabled), list(found)
         for entry_point in sorted(found, key=lambda candidate: candidate.name):
             plugin = _describe(entry_point)
             self.plugins.append(plugin)
@@ -71,19 +86,21 @@ class Plugins:
                 plugin.state = "failed"
                 plugin.fail("entry point", PluginError(f"another package offers a plugin named {plugin.name!r} too"))
             elif self._register(plugin, entry_point):
+                self._check_hooks(plugin)
                 self._collect_tools(plugin)
                 self._collect_embedders(plugin)
+                self._collect_resources(plugin)
+                self._collect_prompts(plugin)
+                plugin.state = _judge(plugin)
+        installed = {entry_point.name for entry_point in found}
+        self.plugins += [_missing(name, installed) for name in sorted(switched_off - installed)]
 
     @contextlib.asynccontextmanager
     async def lifespan(self, settings: Settings) -> AsyncIterator[None]:
         """Enter every plugin's lifespan; one that fails takes only its own plugin's tools away."""
         async with contextlib.AsyncExitStack() as stack:
-            for plugin in self._loaded():
-                for context in self._call(plugin, "toolbox_lifespan", settings=settings):
-                    with _kept(plugin, "toolbox_lifespan"):
-                        await context.__aenter__()
-                        stack.push_async_exit(_leaving(plugin, context))
-                        continue
+            for plugin in self._working():
+                if not await self._enter(stack, plugin, settings):
                     self._withdraw(plugin)
             yield
 
@@ -101,8 +118,8 @@ class Plugins:
         if problems:
             raise PluginError("PLUGINS_STRICT is set and plugins have problems:\n" + "\n".join(problems))
 
-    def _loaded(self) -> list[Plugin]:
-        return [plugin for plugin in self.plugins if plugin.state == "loaded"]
+    def _working(self) -> list[Plugin]:
+        return [plugin for plugin in self.plugins if plugin.state in {"loaded", "partly"}]
 
     def _register(self, plugin: Plugin, entry_point: EntryPoint) -> bool:
         with _kept(plugin, "import"):
@@ -110,6 +127,22 @@ class Plugins:
             return True
         plugin.state = "failed"
         return False
+
+    def _check_hooks(self, plugin: Plugin) -> None:
+        """Find what the author meant as a hook and nobody would ever call."""
+        module = self._manager.get_plugin(plugin.name)
+        callers = self._manager.get_hookcallers(module) or []
+        hooks = {hook for hook in vars(toolbox.hookspecs) if hook.startswith("toolbox_")}
+        for caller in callers:
+            is_optional = all(implementation.optionalhook for implementation in caller.get_hookimpls())
+            if not caller.has_spec() and not is_optional:
+                plugin.report(caller.name, f"there is no such hook{_near(caller.name, hooks)}")
+        marked = {caller.name for caller in callers}
+        for hook in sorted(hooks - marked):
+            if callable(getattr(module, hook, None)):
+                plugin.report(hook, "it is not marked as a hook, so nobody calls it: put @toolbox.hookimpl above it")
+        if not callers and not plugin.problems:
+            plugin.report("hooks", "it has none: put @toolbox.hookimpl above a function toolbox_tools")
 
     def _collect_tools(self, plugin: Plugin) -> None:
         for offered in self._call(plugin, "toolbox_tools"):
@@ -119,7 +152,7 @@ class Plugins:
 
     def _add_tool(self, plugin: Plugin, candidate: Any) -> None:
         tool = as_tool(candidate)
-        definition = _complete(tool.definition, plugin)
+        definition = _complete(tool.definition, plugin, prefix=getattr(tool, "prefix", True))
         check_schemas(definition)
         if definition.name in self.tools:
             raise InvalidDefinition(f"the name {definition.name!r} is taken by {self.tools[definition.name].source}")
@@ -137,13 +170,62 @@ class Plugins:
                     self.embedders[embedder.name] = embedder
                     plugin.embedders.append(embedder.name)
 
-    def _call(self, plugin: Plugin, hook: str, **arguments: Any) -> list[Any]:
-        """What this plugin's implementation of a hook gave back: nothing or one thing."""
-        others = [other for name, other in self._manager.list_name_plugin() if name != plugin.name]
-        caller: Callable[..., list[Any]] = self._manager.subset_hook_caller(hook, others)
+    def _collect_resources(self, plugin: Plugin) -> None:
+        for offered in self._call(plugin, "toolbox_resources"):
+            for candidate in _iterate(plugin, "toolbox_resources", offered):
+                with _kept(plugin, f"resource {getattr(candidate, '__name__', candidate)!s}"):
+                    self._add_resource(plugin, as_resource(candidate))
+
+    def _add_resource(self, plugin: Plugin, resource: Resource) -> None:
+        uri = resource.definition.uri
+        if uri.startswith(OWN_SCHEME):
+            raise InvalidDefinition(f"{uri!r}: URIs that begin with {OWN_SCHEME} are ToolBox's own")
+        if uri in self.resources:
+            raise InvalidDefinition(f"the URI {uri!r} is taken")
+        self.resources[uri] = resource
+        plugin.resources.append(uri)
+
+    def _collect_prompts(self, plugin: Plugin) -> None:
+        for offered in self._call(plugin, "toolbox_prompts"):
+            for candidate in _iterate(plugin, "toolbox_prompts", offered):
+                with _kept(plugin, f"prompt {getattr(candidate, '__name__', candidate)!s}"):
+                    self._add_prompt(plugin, as_prompt(candidate))
+
+    def _add_prompt(self, plugin: Plugin, prompt: Prompt) -> None:
+        name = _prefix(prompt.definition.name, plugin)
+        if name in self.prompts:
+            raise InvalidDefinition(f"the name {name!r} is taken")
+        self.prompts[name] = prompt.renamed(name)
+        plugin.prompts.append(name)
+
+    async def _enter(self, stack: contextlib.AsyncExitStack, plugin: Plugin, settings: Settings) -> bool:
+        """Whether the plugin may be used: it has no lifespan, or one that was entered."""
+        with _kept(plugin, "toolbox_lifespan"):
+            for context in self._ask(plugin, "toolbox_lifespan", settings=settings):
+                if not isinstance(context, AbstractAsyncContextManager):
+                    raise PluginError(f"{context!r} is no async context manager: see contextlib.asynccontextmanager")
+                await context.__aenter__()
+                stack.push_async_exit(_leaving(plugin, context))
+            return True
+        return False
+
+    def _call(self, plugin: Plugin, hook: str) -> list[Any]:
+        """What this plugin's implementation of a hook gave back, if it has one that works."""
         with _kept(plugin, hook):
-            return [result for result in caller(**arguments) if result is not None]
+            return self._ask(plugin, hook)
         return []
+
+    def _ask(self, plugin: Plugin, hook: str, **arguments: Any) -> list[Any]:
+        """What this plugin's implementation of a hook gives back, if it has one: a list of one thing."""
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
+        module = self._manager.get_plugin(plugin.name)
+        if all(implementation.plugin is not module for implementation in caller.get_hookimpls()):
+            return []
+        others = [other for name, other in self._manager.list_name_plugin() if name != plugin.name]
+        results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        if not results:
+            raise PluginError("it gave back None: is a return missing?")
+        return results
 
     def _withdraw(self, plugin: Plugin) -> None:
         plugin.state = "failed"
@@ -151,7 +233,11 @@ class Plugins:
             self.tools.pop(name, None)
         for name in plugin.embedders:
             self.embedders.pop(name, None)
-        plugin.tools, plugin.embedders = [], []
+        for uri in plugin.resources:
+            self.resources.pop(uri, None)
+        for name in plugin.prompts:
+            self.prompts.pop(name, None)
+        plugin.tools, plugin.embedders, plugin.resources, plugin.prompts = [], [], [], []
 
 
 def load_plugins(settings: Settings, found: Iterable[EntryPoint] | None = None) -> Plugins:
@@ -190,16 +276,38 @@ def _describe(entry_point: EntryPoint) -> Plugin:
     )
 
 
-def _complete(definition: ToolDefinition, plugin: Plugin) -> ToolDefinition:
+def _complete(definition: ToolDefinition, plugin: Plugin, *, prefix: bool) -> ToolDefinition:
     """What the plugin as a whole says stands in for what the tool leaves open; its name leads the tool's name."""
-    prefix = f"{plugin.name}_"
-    name = definition.name if definition.name.startswith(prefix) else prefix + definition.name
     return structs.replace(
         definition,
-        name=shorten_name(name),
+        name=_prefix(definition.name, plugin) if prefix else shorten_name(definition.name),
         version=definition.version or plugin.version,
         category=definition.category or plugin.name,
     )
+
+
+def _prefix(name: str, plugin: Plugin) -> str:
+    prefix = f"{plugin.name}_"
+    return shorten_name(name if name.startswith(prefix) else prefix + name)
+
+
+def _judge(plugin: Plugin) -> Literal["loaded", "partly", "failed"]:
+    """How a plugin is that was loaded."""
+    if not plugin.problems:
+        return "loaded"
+    return "partly" if plugin.tools or plugin.embedders or plugin.resources or plugin.prompts else "failed"
+
+
+def _missing(name: str, installed: Collection[str]) -> Plugin:
+    """What stands in for a plugin that is to be disabled, and is not there: most likely it was misspelled."""
+    plugin = Plugin(name=name, distribution="", version="", state="missing")
+    plugin.report("PLUGINS_DISABLED", f"there is no plugin of this name to disable{_near(name, installed)}")
+    return plugin
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, cutoff=0.75)
+    return f"; near names: {', '.join(near)}" if near else f"; known names: {', '.join(sorted(known)) or 'none'}"
 
 
 def _leaving(plugin: Plugin, context: Any) -> Callable[..., Awaitable[bool]]:

@@ -4,17 +4,20 @@ This is the one place where errors leave as HTTP. What is our fault says nothing
 under the `error_id` that the answer carries.
 """
 
+import re
+from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec import UNSET, Meta, UnsetType
 
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, Violation
 
 logger = structlog.get_logger(__name__)
 
@@ -22,15 +25,19 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of an answer that is an error; further members depend on the code."""
+    """The body of an answer that is an error (RFC 9457)."""
 
     title: str
     status: int
-    code: str
-    detail: str
+    code: Annotated[str, Meta(description="Stays the same while the words of `detail` may change.")]
+    detail: Annotated[str, Meta(description="What is wrong, where, and what to do.")]
     type: str = "about:blank"
     request_id: str = ""
-    error_id: str = ""
+    error_id: Annotated[str, Meta(description="Our fault: the log explains it under this id.")] = ""
+    suggestions: Annotated[list[str], Meta(description="tool_not_found: near names.")] | UnsetType = UNSET
+    violations: (
+        Annotated[list[Violation], Meta(description="invalid_arguments: each thing wrong, with its path.")] | UnsetType
+    ) = UNSET
 
 
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
@@ -55,9 +62,10 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         return _answer(request, 400, "invalid_request", "body: it is not UTF-8")
     if isinstance(error, RecursionError):  # only reading a body goes as deep as a caller wants it to
         return _answer(request, 400, "invalid_request", "body: it is nested too deeply")
+    if isinstance(error.__cause__, SerializationException):
+        return _answer(request, 400, "invalid_request", f"body: {_not_json(str(error.__cause__.detail))}")
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-        return _answer(request, error.status_code, code, error.detail, headers=error.headers)
+        return _answer_for_framework(request, error)
     error_id = uuid4().hex
     logger.error("a request failed", path=request.url.path, error_id=error_id, exc_info=error)
     return _answer(request, 500, "internal", "something went wrong here, and was logged", {"error_id": error_id})
@@ -72,17 +80,82 @@ def _answer(
     headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     request_id = request.scope.get("state", {}).get("request_id", "")
-    problem = Problem(HTTPStatus(status).phrase, status, code, detail, request_id=request_id)
-    body = msgspec.to_builtins(problem) | (members or {})
-    return Response(msgspec.json.encode(body), status_code=status, media_type=MEDIA_TYPE, headers=headers or {})
+    problem = Problem(HTTPStatus(status).phrase, status, code, detail, request_id=request_id, **(members or {}))
+    return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def _answer_for_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What the framework found out before any handler was asked, in our words."""
+    status, headers, detail = error.status_code, dict(error.headers or {}), error.detail
+    path = request.scope["path"]
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"there is nothing at {path[:200]}; {_near_route(request, path)}"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = {method for method in headers.get("allow", "").split(", ") if method}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        headers["allow"] = ", ".join(sorted(allowed))
+        detail = f"{path[:200]} does not answer {request.method}; it answers {headers['allow']}"
+    elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        limit = request.app.request_max_body_size
+        detail = f"the body is larger than {limit} bytes; send less, or let the operator raise MAX_REQUEST_SIZE"
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return _answer(request, status, code, detail, headers=headers)
+
+
+def _near_route(request: Request[Any, Any, Any], path: str) -> str:
+    """Where the caller may have wanted to go."""
+    documented = [route.path for route in request.app.routes if not route.path.startswith(("/schema", "/docs/"))]
+    near = get_close_matches(path[:200], [re.sub(r":\w+}", "}", each) for each in documented], n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else "/docs lists what there is"
+
+
+def _not_json(said: str) -> str:
+    """What msgspec says of a body that it cannot read."""
+    if "truncated" in said:
+        return "it ends in the middle of the JSON"
+    if "out of range" in said:
+        return "it holds a number that is too large"
+    return f"it is not JSON: {said.removeprefix('JSON is malformed: ')}"
 
 
 def _explain(error: ValidationException) -> str:
-    """Where and what, in one sentence: "limit: expected `int` <= 50 (body)"."""
+    """Where and what, in one sentence: "limit: expected a whole number <= 50"."""
     extra = error.extra if isinstance(error.extra, list) else []
     parts = [
-        f"{'body' if part.get('key') in (None, 'data') else part['key']}: {part['message']}"
+        f"{'body' if part.get('key') in (None, 'data') else part['key']}: {_in_plain_words(part['message'])}"
         for part in extra
         if isinstance(part, dict) and part.get("message")
     ]
     return "; ".join(parts) or error.detail
+
+
+_PLAIN_WORDS = {
+    "'data'": "it is empty; send a JSON object",
+    "Object contains unknown field ": "there is no field ",
+    "Object missing required field ": "it lacks the field ",
+    "Invalid enum value ": "it may not be ",
+}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+}
+
+
+def _in_plain_words(message: str) -> str:
+    """What msgspec says, without its names for types: callers write JSON and not Python."""
+    if message.startswith("Expected"):
+        named = re.sub("`([a-z |]+)`", lambda match: " or ".join(_name_types(match[1])), message)
+        return named.replace("Expected", "expected")
+    for said, plain in _PLAIN_WORDS.items():
+        if message.startswith(said):
+            return plain + message.removeprefix(said)
+    return message
+
+
+def _name_types(types: str) -> list[str]:
+    return [_TYPES.get(name, name) for name in types.split(" | ")]

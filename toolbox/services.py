@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -11,21 +13,38 @@ from msgspec import Struct
 
 from toolbox.calls.executor import Executor
 from toolbox.calls.history import History
+from toolbox.calls.results_store import ResultStore
 from toolbox.calls.service import CallService
 from toolbox.database import Database, migrate, open_database, pooler_warning
 from toolbox.embeddings.base import Embedder
 from toolbox.embeddings.cache import CachedEmbedder
+from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
+from toolbox.events import Events, notify
 from toolbox.index.embeddings import Model, register_model
+from toolbox.jobs import EMBED, register_jobs
 from toolbox.plugins import Plugins, load_plugins
+from toolbox.queue import Queue
+from toolbox.redis import create_redis
 from toolbox.search.service import SearchService
 from toolbox.settings import Settings
+from toolbox.tasks.repository import TaskRepository
+from toolbox.tasks.service import TaskService
+from toolbox.tasks.worker import TaskWorker
 from toolbox.tools.registry import Registry
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
+from toolbox.toolsets.service import ToolsetService
+
+if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and only an endpoint needs it
+    from toolbox.embeddings.endpoint import EndpointEmbedder
 
 logger = structlog.get_logger(__name__)
+
+
+WARM_UP = "warm up"
+"""A text that nobody waits for."""
 
 
 class Services(Struct):
@@ -36,14 +55,26 @@ class Services(Struct):
     plugins: Plugins
     registry: Registry
     tools: ToolRepository
+    toolsets: ToolsetService
     search: SearchService
     calls: CallService
+    tasks: TaskService
     history: History
+    events: Events
+    queue: Queue
     embed: tuple[Model, Embedder] | None
     warnings: list[str]
     started_at: datetime
+    cache: CachedEmbedder | None = None
+    endpoint: "EndpointEmbedder | None" = None
     sync_report: SyncReport | None = None
-    sync_problem: str | None = None
+    failure: str | None = None
+    """Why the last sync was not complete."""
+
+    @property
+    def sync_problem(self) -> str | None:
+        """Why the catalogue is not complete, or would not be after the next change: new tools could not be embedded."""
+        return self.failure or (self.endpoint.problem if self.endpoint else None)
 
     async def sync(self, replica: Replica | None = None, report: Report | None = None) -> None:
         """Bring the catalogue up to date, and keep what came of it.
@@ -59,16 +90,22 @@ class Services(Struct):
                 report=report,
             )
         except EmbeddingError as error:
-            self.sync_problem = error.message
+            self.failure = error.message
             done = SyncReport()
+            await self.queue.enqueue(EMBED, key=EMBED)  # whoever has a working model first
         else:
-            self.sync_problem = None
+            self.failure = None
         self.sync_report = self.sync_report or done
 
     async def warm_up(self) -> None:
-        """Let the embedding model load before the first query waits for it; cached ones cost nothing."""
-        if self.embed:
-            await self.embed[1].embed(["warm up"], "query")
+        """Let a model load before the first query waits for it, and an endpoint that failed be tried without one.
+
+        The cache makes it free of charge while all is well.
+        """
+        if self.endpoint and self.endpoint.problem:
+            await self.endpoint.embed([WARM_UP], "query")
+        elif self.embed:
+            await self.embed[1].embed([WARM_UP], "query")
 
     @property
     def is_ready(self) -> bool:
@@ -92,6 +129,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
     url = settings.database_url.reveal()
     await migrate(url)
     warnings = [warning for warning in [await pooler_warning(url)] if warning]
+    events = Events(url, can_listen=not warnings)
     plugins = plugins or load_plugins(settings)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(plugins.lifespan(settings))
@@ -103,35 +141,56 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
                 timeout_seconds=settings.db_pool_timeout,
             )
         )
-        embed = await _open_embedder(settings, plugins, database)
+        endpoint = await stack.enter_async_context(_open_endpoint(settings, database))
+        embedder = endpoint or choose_embedder(settings, plugins.embedders)
+        cache = await stack.enter_async_context(_open_cache(settings, embedder))
+        embed = (await register_model(database, embedder), cache or embedder) if embedder else None
         if embed is None:
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
         registry, repository, history = Registry(plugins.tools.values()), ToolRepository(database), History(database)
-        executor = Executor(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
+        queue = Queue(database, events)
+        register_jobs(queue, database, embed=embed, call_retention_days=settings.call_retention_days)
+        executor = Executor(
+            concurrency=settings.tool_concurrency,
+            timeout_seconds=settings.tool_timeout,
+            announce=partial(notify, database, "lists"),
+        )
         stack.callback(executor.close)
         await stack.enter_async_context(history.running())
+        calls = CallService(registry, repository, executor, history, ResultStore(database))
+        TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         yield Services(
             settings=settings,
             database=database,
             plugins=plugins,
             registry=registry,
             tools=repository,
+            toolsets=ToolsetService(database),
             search=SearchService(database, embed),
-            calls=CallService(registry, repository, executor, history),
+            calls=calls,
+            tasks=TaskService(database, queue),
             history=history,
+            events=events,
+            queue=queue,
             embed=embed,
             warnings=warnings,
             started_at=datetime.now(UTC),
+            cache=cache,
+            endpoint=endpoint,
         )
 
 
 @contextlib.asynccontextmanager
 async def serving(services: Services) -> AsyncIterator[None]:
-    """Be a replica while the block runs: sync at once, stay announced, and notice when another replica is gone."""
-    replica = Replica(services.database, uuid4())
-    keeper = asyncio.create_task(_keep_up(services, replica))
+    """Be a replica while the block runs: sync at once, stay announced, and notice when another replica is gone.
+
+    The queue is worked too, from when the sync is over: readiness does not wait for it.
+    """
+    replica, synced = Replica(services.database, uuid4()), asyncio.Event()
+    keeper = asyncio.create_task(_keep_up(services, replica, synced))
     try:
-        yield
+        async with working(services, after=synced):
+            yield
     finally:
         keeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -140,24 +199,75 @@ async def serving(services: Services) -> AsyncIterator[None]:
             await replica.leave()
 
 
-async def _keep_up(services: Services, replica: Replica) -> None:
+@contextlib.asynccontextmanager
+async def working(services: Services, *, after: asyncio.Event | None = None) -> AsyncIterator[None]:
+    """Hear what other processes change and work the queue while the block runs, beginning when `after` is set."""
+    async with services.events.running(), services.queue.running(after=after):
+        yield
+
+
+async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) -> None:
+    said: str | None = None
     while True:
         try:
             await replica.announce([tool.name for tool in services.registry])
             await services.sync(replica)
             await services.warm_up()
         except ToolboxError as error:
-            services.sync_problem = error.message
-            logger.warning("the catalogue could not be brought up to date; trying again", reason=error.message)
+            services.failure = error.message
+        if services.failure and services.failure != said:  # once, however often it is tried
+            logger.warning("the catalogue could not be brought up to date; trying again", reason=services.failure)
+        said = services.failure
+        synced.set()
         await asyncio.sleep(BEAT_SECONDS)
 
 
-async def _open_embedder(settings: Settings, plugins: Plugins, database: Database) -> tuple[Model, Embedder] | None:
-    embedder = choose_embedder(settings, plugins.embedders)
-    if embedder is None:
-        return None
-    model = await register_model(database, embedder)
-    return model, CachedEmbedder(embedder, ttl_seconds=settings.cache_ttl) if settings.enable_cache else embedder
+@contextlib.asynccontextmanager
+async def _open_endpoint(settings: Settings, database: Database) -> AsyncIterator["EndpointEmbedder | None"]:
+    """The embedding model behind EMBEDDING_ENDPOINT_URL, whose dimension is known; it need not answer now."""
+    if settings.embedding_endpoint_url is None:
+        yield None
+        return
+    from toolbox.embeddings.endpoint import open_endpoint
+
+    async with open_endpoint(settings) as endpoint:
+        if settings.embedding_dimension is None:
+            await _learn_dimension(endpoint, settings, database)
+        yield endpoint
+
+
+async def _learn_dimension(endpoint: "EndpointEmbedder", settings: Settings, database: Database) -> None:
+    try:
+        await endpoint.embed([WARM_UP], "query")
+    except EmbeddingError as error:
+        known = await database.fetch_row(
+            "select dimensions from models where name = $1 || '@' || dimensions order by id desc limit 1",
+            settings.embedding_model,
+        )
+        if known is None:
+            raise SettingsError(
+                f"the dimension of EMBEDDING_MODEL={settings.embedding_model!r} is not known: set EMBEDDING_DIMENSION, "
+                f"or start when the endpoint answers ({error.message})"
+            ) from error
+        endpoint.expect(known["dimensions"])
+
+
+@contextlib.asynccontextmanager
+async def _open_cache(settings: Settings, embedder: Embedder | None) -> AsyncIterator[CachedEmbedder | None]:
+    if embedder is None or not settings.enable_cache:
+        yield None
+        return
+    ttl_seconds, client = settings.cache_ttl, create_redis(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        shared = None
+        if client:
+            stack.push_async_callback(client.aclose)
+            shared = SharedEmbeddings(
+                client, model=embedder.name, dimensions=embedder.dimensions, ttl_seconds=ttl_seconds
+            )
+        cache = CachedEmbedder(embedder, ttl_seconds=ttl_seconds, shared=shared)
+        stack.push_async_callback(cache.close)
+        yield cache
 
 
 def choose_embedder(settings: Settings, offered: dict[str, Embedder]) -> Embedder | None:
@@ -168,7 +278,10 @@ def choose_embedder(settings: Settings, offered: dict[str, Embedder]) -> Embedde
     """
     names = ", ".join(sorted(offered)) or "none"
     if settings.embedding_model is not None and settings.embedding_model not in offered:
-        raise SettingsError(f"EMBEDDING_MODEL={settings.embedding_model!r} is offered by no plugin; offered: {names}")
+        raise SettingsError(
+            f"EMBEDDING_MODEL={settings.embedding_model!r} is offered by no plugin (offered: {names}); a model behind "
+            "an HTTP endpoint needs EMBEDDING_ENDPOINT_URL too"
+        )
     if settings.embedding_model is None and len(offered) > 1:
         raise SettingsError(f"plugins offer several embedding models ({names}); choose one with EMBEDDING_MODEL")
     if not offered:

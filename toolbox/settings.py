@@ -3,10 +3,12 @@
 A secret may also come from a file: DATABASE_URL_FILE names a file that holds DATABASE_URL.
 """
 
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,6 +16,12 @@ from msgspec import Meta, Struct
 from toolbox.errors import SettingsError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg"),
+    "REDIS_URL": ("redis", "rediss", "unix"),
+}
+"""How the URL in a variable may begin: said here, before a driver says it in its own words."""
 
 
 class Secret:
@@ -52,6 +60,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         Secret | None, Meta(description="Redis or Valkey, as redis://...; unset: memory of each replica.")
     ] = None
+    max_streams: Annotated[
+        int, Meta(ge=1, le=100_000, description="Streams on which MCP clients may listen at a time, in each process.")
+    ] = 1000
+    secret_key: Annotated[
+        Secret | None,
+        Meta(description="Seals what clients carry between requests; unset: all replicas share one in the database."),
+    ] = None
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Meta(ge=1, le=64, description="Server processes.")] = 1
@@ -80,13 +95,29 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="Seconds to wait for a free connection before answering 503.")
     ] = 10.0
     embedding_model: Annotated[
-        str | None, Meta(description="Name of the embedding model to use; unset: the one that a plugin offers.")
+        str | None,
+        Meta(description="The embedding model, as the endpoint or a plugin names it; unset: the one a plugin offers."),
     ] = None
     embedding_dimension: Annotated[
         Annotated[int, Meta(ge=1, le=4000)] | None,
-        Meta(description="The dimension that the model must have; a contradiction refuses start."),
+        Meta(description="The dimension that the model must have; unset: the one that it has."),
     ] = None
-    enable_cache: Annotated[bool, Meta(description="Remember the embeddings of recent queries.")] = True
+    embedding_endpoint_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] | None,
+        Meta(description="OpenAI-compatible endpoint, as https://host/v1; unset: a plugin's model, in this process."),
+    ] = None
+    embedding_api_key: Annotated[
+        Secret | None, Meta(description="Key for EMBEDDING_ENDPOINT_URL, sent as a bearer token.")
+    ] = None
+    embedding_batch_size: Annotated[
+        int, Meta(ge=1, le=2048, description="Texts that the endpoint gets in one request, unless it takes only fewer.")
+    ] = 64
+    embedding_timeout: Annotated[
+        float, Meta(gt=0, description="Seconds that a search waits for the endpoint, then it goes on by words alone.")
+    ] = 5.0
+    enable_cache: Annotated[bool, Meta(description="Remember embeddings: in memory, and in Redis if there is one.")] = (
+        True
+    )
     cache_ttl: Annotated[float, Meta(gt=0, description="Seconds that a cached embedding is kept.")] = 3600.0
     default_search_limit: Annotated[int, Meta(ge=1, le=50, description="Matches that find returns by default.")] = 5
     default_similarity_threshold: Annotated[
@@ -110,6 +141,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="Seconds that a call may take, unless its tool says otherwise.")
     ] = 30.0
     tool_concurrency: Annotated[int, Meta(ge=1, description="Calls that run at the same time in one process.")] = 64
+    call_retention_days: Annotated[
+        int, Meta(ge=0, description="Days for which calls stay in the history; 0 keeps them for ever.")
+    ] = 30
+    result_max_tokens: Annotated[
+        int,
+        Meta(ge=0, description="Longest result that MCP clients get in one answer, in tokens of 3 bytes; 0: no limit."),
+    ] = 10_000
     max_request_size: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 4 * 1024 * 1024
 
     @property
@@ -154,19 +192,49 @@ def _read_variable(environ: Mapping[str, str], name: str, hint: Any) -> Any:
     text = environ.get(name) or _read_file(environ, name)
     if not text:
         return None
+    if name in _SCHEMES:
+        _refuse_foreign_url(name, text, _SCHEMES[name])
     try:
         return msgspec.convert(_shape(text, hint), hint, strict=False, dec_hook=_make)
     except msgspec.ValidationError as error:
-        shown = "..." if _mentions(hint, Secret) else repr(text)
-        raise SettingsError(f"{name}={shown} cannot be used: {error}{_allowed(hint)}") from error
+        raise SettingsError(f"{name}={text!r} cannot be used: {_expected(hint)} is expected") from error
 
 
-def _allowed(hint: Any) -> str:
-    """The values to choose from, where there are few."""
-    if _mentions(hint, bool):
-        return "; allowed: true, false"
-    choices = [part for part in (hint, *typing.get_args(hint)) if typing.get_origin(part) is Literal]
-    return f"; allowed: {', '.join(typing.get_args(choices[0]))}" if choices else ""
+def _refuse_foreign_url(name: str, url: str, schemes: tuple[str, ...]) -> None:
+    """The URL itself is not shown: a password may be in it."""
+    example = f"{schemes[0]}://user:password@host/name"
+    if url.partition("://")[0] not in schemes or "://" not in url:
+        raise SettingsError(f"{name} cannot be used: a URL that begins with {schemes[0]}:// is expected ({example})")
+    authority = url.partition("://")[2].partition("/")[0]
+    if "," in authority:  # several hosts, which only the driver can tell apart
+        return
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise SettingsError(f"{name} cannot be used: its port must be a number up to 65535 ({example})") from None
+
+
+def _expected(hint: Any) -> str:
+    """What may stand in a variable: "a whole number from 1 to 64"."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return f"one of {', '.join(parts)}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_expected(part) for part in parts if part is not type(None))
+    if origin is Annotated:
+        limits = [_limits(extra) for extra in parts[1:] if isinstance(extra, Meta)]
+        return " ".join([_expected(parts[0]), *filter(None, limits)])
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(hint, "a text")
+
+
+def _limits(meta: Meta) -> str:
+    if meta.pattern is not None:
+        return f"that matches {meta.pattern}"
+    if meta.ge is not None and meta.le is not None:
+        return f"from {meta.ge:g} to {meta.le:g}"
+    if meta.ge is not None:
+        return f"of at least {meta.ge:g}"
+    return "" if meta.gt is None else f"above {meta.gt:g}"
 
 
 def _read_file(environ: Mapping[str, str], name: str) -> str | None:

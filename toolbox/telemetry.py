@@ -1,4 +1,7 @@
-"""Logging: one structured line per event on standard error, for people on a terminal and as JSON elsewhere."""
+"""Logging: one structured line per event on standard error, for people on a terminal and as JSON elsewhere.
+
+Tracebacks are written without the values of local variables: these hold the arguments of callers and secrets of tools.
+"""
 
 import logging
 import sys
@@ -18,11 +21,8 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Tracebacks without local variables: these hold the arguments of callers.
     renderers: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if is_json
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if is_json else [_console()]
     )
     structlog.configure(
         processors=[*shared, *renderers],
@@ -40,3 +40,14 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))  # what libraries have to say below a warning is about themselves
+
+
+def keep_locals_out() -> None:
+    """Where nobody has configured logging: leave structlog as it comes, but for its tracebacks, which show locals."""
+    if not structlog.is_configured():
+        *processors, _renderer = structlog.get_config()["processors"]
+        structlog.configure(processors=[*processors, _console()])
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

@@ -1,16 +1,44 @@
-"""For the tests of plugins: call a tool as ToolBox does, without a server and without a database."""
+"""For the tests of plugins: look at tools and call them as ToolBox does, without a server and without a database."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
-from toolbox.definitions import ToolResult
+from toolbox.definitions import ToolDefinition, ToolExample, ToolResult
 from toolbox.errors import InvalidArguments
 from toolbox.tools.arguments import compile_schema, find_violations
-from toolbox.tools.base import ToolContext
+from toolbox.tools.base import Tool, ToolContext
 from toolbox.tools.function import as_tool
+
+
+def tools_by_name(offered: Iterable[Any]) -> dict[str, Tool]:
+    """What the hook `toolbox_tools` gives back, by the names that ToolBox puts the plugin's name before."""
+    return {tool.definition.name: tool for tool in map(as_tool, offered)}
+
+
+def examples_by_query(tools: Mapping[str, Tool]) -> dict[str, tuple[str, ToolExample]]:
+    """Every example with the name of its tool, under a key that says which it is."""
+    return {
+        f"{name}: {example.query}": (name, example)
+        for name, tool in tools.items()
+        for example in tool.definition.examples
+    }
+
+
+def find_gaps(definition: ToolDefinition) -> list[str]:
+    """What a good definition has and this one lacks: what callers read, and what search finds it by."""
+    lacks = {
+        "a title": not definition.title,
+        "a description of 50 to 160 characters": not 50 <= len(definition.description) <= 160,
+        "two tags": len(definition.tags) < 2,
+        "two examples": len(definition.examples) < 2,
+        "annotations.read_only_hint": definition.annotations.read_only_hint is None,
+    }
+    parameters = definition.input_schema.get("properties", {})
+    undescribed = [f"a description of {name}" for name in parameters if not parameters[name].get("description")]
+    return [part for part, is_lacking in lacks.items() if is_lacking] + undescribed
 
 
 async def call_tool(tool: Any, arguments: dict[str, Any], *, timeout_seconds: float = 10.0) -> ToolResult:

@@ -33,6 +33,8 @@ from toolbox.errors import EmbeddedPostgresError
 IS_ROOT = os.geteuid() == 0
 SERVER_URL = "http://127.0.0.1:8000"
 SECONDS = 30.0
+NAMELESS = 54_321
+"""A user of whom /etc/passwd knows nothing."""
 
 HOLD = """
 import json, logging, sys
@@ -560,6 +562,24 @@ def test_without_the_wheel_the_extra_is_named(data_dir: Path, monkeypatch: pytes
         pass
 
 
+def test_a_user_without_a_name_is_told_so_before_a_cluster_is_made(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Containers like to run under a number that /etc/passwd does not know; initdb refuses that."""
+    monkeypatch.setattr(os, "geteuid", lambda: NAMELESS)
+    with refused(f"user {NAMELESS}", "/etc/passwd", "DATABASE_URL"), run_cheaply(data_dir):
+        pass
+
+
+def test_a_user_without_a_home_is_told_to_set_data_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: NAMELESS)
+    monkeypatch.setattr(os, "getuid", lambda: NAMELESS)
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with refused("DATA_DIR", "DATABASE_URL"):
+        default_data_dir()
+
+
 def test_windows_needs_a_database_url(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with refused("Windows", "DATABASE_URL"), run_cheaply(data_dir):
@@ -567,6 +587,15 @@ def test_windows_needs_a_database_url(data_dir: Path, monkeypatch: pytest.Monkey
 
 
 if IS_ROOT:
+
+    async def test_a_cluster_whose_owner_has_no_name_is_run_all_the_same(data_dir: Path) -> None:
+        """As it is left in a volume by a container that ran under a number."""
+        with run_cheaply(open_to_anyone(data_dir)):
+            pass
+        for path in (data_dir / "postgres", *(data_dir / "postgres").rglob("*")):
+            os.chown(path, NAMELESS, NAMELESS)
+        with run_cheaply(data_dir) as database_url:
+            assert await execute(database_url, "SELECT 1") == 1
 
     def test_a_data_dir_that_postgresql_s_user_cannot_reach_is_named_and_left_alone(data_dir: Path) -> None:
         with refused(f"may not enter {data_dir}: `chmod o+x {data_dir}`"), run_cheaply(data_dir / "inner"):

@@ -1,7 +1,10 @@
 """The other commands, as processes over a database of the test's own."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.flows.conftest import run_toolbox
 
@@ -40,6 +43,72 @@ def test_a_catalogue_is_imported_reported_found_and_cannot_be_called(database_ur
     assert "no implementation" in called.stderr
 
 
+def test_what_was_imported_is_removed_again_with_all_that_belongs_to_it(database_url: str, tmp_path: Path) -> None:
+    for name in ("geo", "geo2"):
+        lines = [tool | {"name": f"{name}_city"} for tool in CATALOGUE[:2] if isinstance(tool, dict)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    files = [str(tmp_path / "geo.jsonl"), str(tmp_path / "geo2.jsonl")]
+    assert run_toolbox("import", *files, DATABASE_URL=database_url).returncode == 0
+
+    removed = run_toolbox("import", "--remove", "geo", DATABASE_URL=database_url)
+    assert (removed.returncode, removed.stdout) == (0, "import:geo: 2 tools removed\n")
+    page = run_toolbox("tools", "list", "--source", "import:geo", DATABASE_URL=database_url).stdout
+    assert "0 of 0 tools" in page
+    found = json.loads(run_toolbox("find", "geo city map", "--json", DATABASE_URL=database_url).stdout)
+    assert found[0]["name"].startswith("geo2_city")
+    assert not any(match["name"].startswith("geo_") for match in found)
+
+    again = run_toolbox("import", "--remove", "geo", DATABASE_URL=database_url)
+    assert (again.returncode, "there is: import:geo2" in again.stderr) == (1, True)
+    plugin = run_toolbox("import", "--remove", "plugin:text", DATABASE_URL=database_url)
+    assert (plugin.returncode, "nothing was imported from 'import:plugin:text'" in plugin.stderr) == (1, True)
+    last = run_toolbox("import", "--remove", "import:geo2", "--json", DATABASE_URL=database_url)
+    assert json.loads(last.stdout) == {"source": "import:geo2", "removed": 2}
+    back = json.loads(run_toolbox("import", *files, "--json", DATABASE_URL=database_url).stdout)
+    assert [report["added"] for report in back] == [2, 2]
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., str]:
+    """Leaves behind what pip would, a plugin of one module, and gives back the folder for PYTHONPATH."""
+
+    def write(name: str, code: str) -> str:
+        (tmp_path / f"{name}_plugin.py").write_text(code)
+        record = tmp_path / f"{name}-1.0.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (record / "entry_points.txt").write_text(f"[toolbox]\n{name} = {name}_plugin\n")
+        return str(tmp_path)
+
+    return write
+
+
+def test_plugins_says_what_is_wrong_and_fails_when_a_plugin_does(
+    database_url: str, install: Callable[..., str]
+) -> None:
+    missing = run_toolbox("plugins", DATABASE_URL=database_url, PLUGINS_DISABLED="calcluator")
+    assert (missing.returncode, "missing" in missing.stdout) == (0, True)
+    assert "calcluator: PLUGINS_DISABLED: there is no plugin of this name to disable; near names: " in missing.stderr
+
+    folder = install("forgetful", "def toolbox_tools():\n    return []\n")
+    failed = run_toolbox("plugins", DATABASE_URL=database_url, PYTHONPATH=folder)
+    assert (failed.returncode, "calculator" in failed.stdout, "failed" in failed.stdout) == (1, True, True)
+    assert "forgetful: toolbox_tools: it is not marked as a hook" in failed.stderr
+    as_json = run_toolbox("plugins", "--json", DATABASE_URL=database_url, PYTHONPATH=folder)
+    assert as_json.returncode == 1
+    assert {plugin["name"]: plugin["state"] for plugin in json.loads(as_json.stdout)}["forgetful"] == "failed"
+
+
+def test_a_list_says_how_to_see_the_rest(database_url: str) -> None:
+    def listed(*options: str) -> str:
+        return run_toolbox("tools", "list", *options, DATABASE_URL=database_url).stdout.splitlines()[-1].strip()
+
+    total = len(json.loads(run_toolbox("tools", "list", "--json", DATABASE_URL=database_url).stdout))
+    assert listed("--limit", "2", "--offset", "3") == f"2 of {total} tools; more with --offset 5"
+    assert listed() == f"{total} of {total} tools"
+    assert listed("--offset", "1000") == f"0 of {total} tools"
+
+
 def test_tables_are_for_people(database_url: str) -> None:
     for arguments, said in (
         (("plugins",), "calculator"),
@@ -62,12 +131,16 @@ def test_what_goes_wrong_is_said_in_a_sentence_with_the_right_status(database_ur
         (("call", "text_reverse"), 1, "text"),
         (("call", "text_reverse", "abc"), 1, "name=value"),
         (("call", "text_reverse", "{broken"), 1, "not a JSON object"),
+        (("call", "text_reverse", "text=a", "text=b"), 1, "'text' is given more than once"),
+        (("call", "qqq"), 1, "there is no tool 'qqq'; `toolbox find` searches by meaning"),
         (("tools", "get", "text_revers"), 1, "text_reverse"),
         (("find", " "), 1, "empty"),
         (("find", "x", "--limit", "0"), 2, "--limit"),
         (("find",), 2, "QUERY"),
         (("nonsense",), 2, "nonsense"),
         (("import", "/does/not/exist"), 2, "does not exist"),
+        (("import",), 2, "--remove SOURCE"),
+        (("import", __file__, "--remove", "x"), 2, "--remove SOURCE alone"),
         (("find", "x", "--url", "http://127.0.0.1:1"), 1, "cannot be reached"),
     ):
         done = run_toolbox(*arguments, DATABASE_URL=database_url)

@@ -19,6 +19,7 @@ def test_it_starts_with_nothing_configured_and_says_what_there_is(serve: Serve, 
     server = serve(DATA_DIR=str(data_dir))
     for said in ("is ready", "/mcp", "/docs", "Plugin   text", "all-MiniLM-L6-v2-int8", str(data_dir), "no keys"):
         assert said in server.report
+    assert '"path"' not in server.report, "the report's own requests are in the access log"
     health = httpx.get(f"{server.url}/health/ready")
     assert health.status_code == 200
     assert server.stop() in {0, -signal.SIGTERM}
@@ -32,6 +33,22 @@ def test_other_commands_on_the_machine_use_the_running_one(serve: Serve, data_di
     assert json.loads(found.stdout)[0]["name"] == "text_reverse"
     remote = run_toolbox("find", "write a text backwards", "--json", "--url", server.url)
     assert json.loads(remote.stdout) == json.loads(found.stdout)
+    for arguments, said in (
+        (("tools", "get", "text_revers"), "there is no tool 'text_revers'; near names: text_reverse"),
+        (("tools", "get", "qqq"), "there is no tool 'qqq'; `toolbox find` searches by meaning"),
+        (("tools", "get", "a/b"), "there is no tool 'a/b'; `toolbox find` searches by meaning"),
+        (("find", "x", "--url", f"{server.url}/mcp"), "there is no ToolBox at this address"),
+        (("plugins", "--url", f"{server.url}/wrong"), "there is no ToolBox at this address"),
+    ):
+        refused = run_toolbox(*arguments, *(() if "--url" in arguments else ("--url", server.url)))
+        assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+
+
+def test_the_report_says_which_plugin_cannot_be_disabled(serve: Serve, database_url: str) -> None:
+    server = serve(DATABASE_URL=database_url, PLUGINS_DISABLED="calcluator,data")
+    assert "Plugin   calcluator: missing" in server.report
+    assert "Plugin   data 0.1.0: disabled" in server.report
+    assert "Problem  calcluator, PLUGINS_DISABLED: there is no plugin of this name" in server.report
 
 
 def test_one_call_gives_the_same_recorded_result_over_rest_and_the_command_line(serve: Serve, data_dir: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from toolbox import TextContent, ToolAnnotations, ToolContext, ToolExample, ToolResult, tool
+from toolbox import ImageContent, TextContent, ToolAnnotations, ToolContext, ToolExample, ToolResult, tool
 from toolbox.errors import InvalidArguments, InvalidDefinition
 from toolbox.tools.function import FunctionTool, as_tool
 
@@ -118,6 +118,40 @@ async def test_arguments_that_do_not_fit_are_named_with_their_path(arguments: di
     with pytest.raises(InvalidArguments) as raised:
         await FunctionTool(forecast).call(arguments, context())
     assert raised.value.violations[0].path == path
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [
+        Any,
+        list,
+        list[Any],
+        tuple[Any, ...],
+        ImageContent,
+        ImageContent | None,
+        list[TextContent | ImageContent],
+        Annotated[TextContent, "x"],
+        ToolResult,
+    ],
+)
+def test_a_return_type_that_says_nothing_of_a_value_promises_nothing(returns: Any) -> None:
+    def show() -> None:
+        """Show something."""
+
+    show.__annotations__["return"] = returns
+    assert FunctionTool(show).definition.output_schema is None
+
+
+@pytest.mark.parametrize(
+    ("returns", "schema"),
+    [(list[int], {"type": "array", "items": {"type": "integer"}}), (dict[str, Any], {"type": "object"})],
+)
+def test_a_return_type_that_says_something_is_promised(returns: Any, schema: dict[str, Any]) -> None:
+    def show() -> None:
+        """Show something."""
+
+    show.__annotations__["return"] = returns
+    assert FunctionTool(show).definition.output_schema == schema
 
 
 def test_the_function_stays_a_function() -> None:

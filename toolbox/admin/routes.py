@@ -1,14 +1,17 @@
-"""REST for operators: the catalogue in numbers, and the plugins of this replica."""
+"""REST for operators: the catalogue in numbers, and the plugins and the cache of this replica."""
 
 from datetime import datetime
 
 from litestar import Router, get
-from litestar.di import NamedDependency
+from litestar.datastructures import State
+from litestar.di import NamedDependency, Provide
 
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
 from toolbox.calls.history import History
 from toolbox.database import Database
+from toolbox.embeddings.cache import CachedEmbedder, CacheStatistics
+from toolbox.errors import NotFound
 from toolbox.plugins import Plugin, Plugins
 from toolbox.problems import problem_responses
 from toolbox.search.service import SearchService
@@ -34,4 +37,22 @@ async def list_plugins(plugins: NamedDependency[Plugins]) -> list[Plugin]:
     return plugins.plugins
 
 
-router = Router("/", route_handlers=[get_stats, list_plugins], tags=["admin"])
+@get("/admin/cache", summary="The cache of embeddings in numbers", responses=problem_responses(404))
+async def get_cache(cache: NamedDependency[CachedEmbedder | None]) -> CacheStatistics:
+    """Where the embeddings of texts came from since this process started."""
+    if cache is None:
+        raise NotFound("nothing is cached: ENABLE_CACHE is false, or there is no embedding model")
+    return cache.statistics
+
+
+def _provide_cache(state: State) -> CachedEmbedder | None:
+    cache: CachedEmbedder | None = state.services.cache
+    return cache
+
+
+router = Router(
+    "/",
+    route_handlers=[get_cache, get_stats, list_plugins],
+    dependencies={"cache": Provide(_provide_cache, sync_to_thread=False)},
+    tags=["admin"],
+)

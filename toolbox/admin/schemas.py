@@ -1,10 +1,9 @@
 """The shapes of the operators' views on the wire."""
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from toolbox.calls.history import CallStatistics
+from toolbox.definitions import Moment
 
 
 class ToolCounts(Struct, frozen=True):
@@ -23,5 +22,5 @@ class Stats(Struct, frozen=True):
     categories: int
     calls: CallStatistics
     embedding_model: str | None
-    started_at: datetime
+    started_at: Moment
     version: str

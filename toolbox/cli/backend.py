@@ -7,20 +7,32 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+from uuid import UUID
 
 import httpx
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from toolbox.embedded.owner import attach_or_run, default_data_dir
-from toolbox.errors import ToolboxError, ToolNotFound
+from toolbox.errors import NotFound, ToolboxError
 from toolbox.settings import Secret, Settings, read_settings
+from toolbox.telemetry import configure_logging
 
 T = TypeVar("T")
 Object: TypeAlias = dict[str, Any]
 
 REMOTE_TIMEOUT_SECONDS = 60.0
+
+
+class Result(Struct, frozen=True):
+    """A page of a result, how many items there are in all, and where the next page is, if there is one."""
+
+    value: Any
+    total: int
+    next: str | None
 
 
 class Backend(Protocol):
@@ -32,6 +44,10 @@ class Backend(Protocol):
 
     async def call(self, request: Object) -> Object:
         """What came of a call."""
+        ...
+
+    async def read_result(self, call_id: str, wanted: Object) -> "Result":
+        """A page of the result of an earlier call."""
         ...
 
     async def list_tools(self, request: Object) -> tuple[list[Object], int]:
@@ -68,6 +84,7 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) 
 def local_settings(command: str) -> Iterator[Settings]:
     """The settings with a DATABASE_URL: the given one, or that of the embedded PostgreSQL, running meanwhile."""
     settings = read_settings(os.environ)
+    configure_logging(settings)
     if settings.database_url is not None:
         yield settings
         return
@@ -97,7 +114,7 @@ class Local:
 
         wanted = msgspec.convert(request, FindRequest)
         found = await self.services.search.find_tools(wanted.to_query(self.services.settings))
-        return _plain([to_match(match, wanted.detail) for match in found.matches], list[Object])
+        return _plain([to_match(match, wanted.detail, self.services.registry) for match in found.matches], list[Object])
 
     async def call(self, request: Object) -> Object:
         """See Backend."""
@@ -106,6 +123,17 @@ class Local:
         wanted = msgspec.convert(request, CallToolRequest)
         done = await self.services.calls.call_tool(wanted.to_call("anonymous", "cli"))
         return _plain(to_response(done), Object)
+
+    async def read_result(self, call_id: str, wanted: Object) -> "Result":
+        """See Backend."""
+        from toolbox.calls.handles import Handle
+
+        try:
+            handle = Handle(UUID(call_id), **wanted)
+        except ValueError as error:
+            raise _no_such_result(call_id) from error
+        read = await self.services.calls.read_result(handle, "anonymous")
+        return Result(_plain(read.page.value, object), read.page.total, read.next.path if read.next else None)
 
     async def list_tools(self, request: Object) -> tuple[list[Object], int]:
         """See Backend."""
@@ -121,7 +149,7 @@ class Local:
 
         tool = await self.services.tools.get_tool(name)
         if tool is None:
-            raise ToolNotFound(name, await self.services.tools.near_names(name))
+            raise _no_such_tool(name, await self.services.tools.near_names(name))
         return _plain(to_detail(tool), Object)
 
     async def list_plugins(self) -> list[Object]:
@@ -143,6 +171,15 @@ class Remote:
         """See Backend."""
         return _decode(await self._ask("POST", "/mcp/call_tool", request), Object)
 
+    async def read_result(self, call_id: str, wanted: Object) -> "Result":
+        """See Backend."""
+        answer = await self._send("GET", f"/calls/{quote(call_id, safe='')}/result?{urlencode(wanted)}")
+        if _problem(answer).get("code") == "not_found":
+            raise NotFound(_problem(answer)["detail"])
+        checked = self._checked(answer)
+        following = checked.links.get("next", {}).get("url")
+        return Result(_decode(checked, object), int(checked.headers["X-Total-Count"]), following)
+
     async def list_tools(self, request: Object) -> tuple[list[Object], int]:
         """See Backend."""
         answer = await self._ask("POST", "/mcp/list_tools", request)
@@ -150,29 +187,55 @@ class Remote:
 
     async def get_tool(self, name: str) -> Object:
         """See Backend."""
-        return _decode(await self._ask("GET", f"/tools/{name}"), Object)
+        answer = await self._send("GET", f"/tools/{quote(name, safe='')}")
+        problem = _problem(answer)
+        if problem.get("code") == "tool_not_found" or "/" in name:  # an encoded slash leads to no tool's address
+            raise _no_such_tool(name, problem.get("suggestions", []))
+        return _decode(self._checked(answer), Object)
 
     async def list_plugins(self) -> list[Object]:
         """See Backend."""
         return _decode(await self._ask("GET", "/admin/plugins"), list[Object])
 
     async def _ask(self, method: str, path: str, body: Object | None = None) -> httpx.Response:
+        return self._checked(await self._send(method, path, body))
+
+    async def _send(self, method: str, path: str, body: Object | None = None) -> httpx.Response:
         try:
-            answer = await self._client.request(method, path, json=body)
+            return await self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise ToolboxError(
                 f"{self._client.base_url} cannot be reached: {str(error) or type(error).__name__}"
             ) from error
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
+            raise ToolboxError(
+                f"{self._client.base_url} answers, but there is no ToolBox at this address: --url takes what "
+                "`toolbox serve` printed, without /mcp"
+            )
         if answer.is_error:
-            raise ToolboxError(_detail(answer))
+            said = f"the server answered {answer.status_code} {answer.reason_phrase}"
+            raise ToolboxError(str(_problem(answer).get("detail", said)))
         return answer
 
 
-def _detail(answer: httpx.Response) -> str:
+def _no_such_result(call_id: str) -> NotFound:
+    return NotFound(f"there is no result {call_id[:100]!r} of yours")
+
+
+def _no_such_tool(name: str, suggestions: list[str]) -> NotFound:
+    """As ToolNotFound says it, in the words of the command line."""
+    near = f"near names: {', '.join(suggestions)}" if suggestions else "`toolbox find` searches by meaning"
+    return NotFound(f"there is no tool {name!r}; {near}")
+
+
+def _problem(answer: httpx.Response) -> Object:
+    """The problem details of an answer, where it has any."""
     try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"the server answered {answer.status_code} {answer.reason_phrase}"
+        return msgspec.json.decode(answer.content, type=Object) if answer.is_error else {}
+    except msgspec.DecodeError:
+        return {}
 
 
 def _plain(value: Any, kind: type[T]) -> T:

@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from toolbox.cli.backend import Local, local_settings, open_local
-from toolbox.cli.output import json_option, print_json
+from toolbox.cli.output import count, json_option, print_json
+from toolbox.errors import NotFound
 from toolbox.settings import Settings
 from toolbox.tools.catalogue import Catalogue, read_catalogue
+
+IMPORT_SOURCE = "import:"
 
 
 @click.command()
@@ -33,15 +36,21 @@ def sync(as_json: bool) -> None:
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", help="Where the tools come from; each file's own folder or name if not given.")
+@click.option("--remove", metavar="SOURCE", help="Remove all tools that were imported from this source instead.")
 @json_option
-def import_(files: tuple[Path, ...], source: str | None, as_json: bool) -> None:
+def import_(files: tuple[Path, ...], source: str | None, remove: str | None, as_json: bool) -> None:
     """Import tools from JSON lines: {"id", "name", "description", "input_schema", "tags"} a line.
 
     Tools that are imported so are listed and found; nothing is known that could run them. Schemas in other dialects are
     mapped to JSON Schema. Importing a file again updates its tools.
     """
+    if bool(files) == bool(remove) or (remove and source):
+        raise click.UsageError("give either FILES to import, or --remove SOURCE alone.")
+    if remove:
+        _remove(remove, as_json=as_json)
+        return
     with local_settings("import") as settings:
         reports = asyncio.run(_import(settings, files, source))
     if as_json:
@@ -51,6 +60,25 @@ def import_(files: tuple[Path, ...], source: str | None, as_json: bool) -> None:
             _print_import(report)
     if any(report["rejected"] for report in reports):
         sys.exit(1)
+
+
+def _remove(source: str, *, as_json: bool) -> None:
+    label = IMPORT_SOURCE + source.removeprefix(IMPORT_SOURCE)
+    with local_settings("import") as settings:
+        removed = asyncio.run(_delete(settings, label))
+    if as_json:
+        print_json({"source": label, "removed": removed})
+    else:
+        click.echo(f"{label}: {count(removed, 'tool')} removed")
+
+
+async def _delete(settings: Settings, label: str) -> int:
+    async with open_local(settings) as local:
+        removed: int = await local.services.tools.delete_source(label)
+        if not removed:
+            known = await local.services.tools.count_sources(IMPORT_SOURCE)
+            raise NotFound(f"nothing was imported from {label!r}; there is: {', '.join(known) or 'nothing'}")
+        return removed
 
 
 async def _sync(settings: Settings) -> Any:
@@ -66,10 +94,10 @@ async def _import(settings: Settings, files: tuple[Path, ...], source: str | Non
 async def _import_file(local: Local, file: Path, source: str) -> dict[str, Any]:
     from toolbox.tools.sync import embed_missing, import_tools
 
-    label = f"import:{source}"
+    label = IMPORT_SOURCE + source
     catalogue = await _read(local, file, label)
     services = local.services
-    with _progress() as progress:
+    with show_progress() as progress:
         writing = progress.add_task(f"{source}: writing", total=None)
         report = await import_tools(services.database, [tool.definition for tool in catalogue.tools], source=label)
         progress.update(writing, total=len(catalogue.tools), completed=len(catalogue.tools))
@@ -104,7 +132,8 @@ def _name_source(file: Path) -> str:
     return file.resolve().parent.name if file.stem == "tools" else file.stem
 
 
-def _progress() -> Progress:
+def show_progress() -> Progress:
+    """Bars on standard error."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -119,7 +148,7 @@ def _print_import(report: dict[str, Any]) -> None:
         f"{report['file']}: {report['added']} added, {report['updated']} updated, {report['unchanged']} unchanged, "
         f"{report['embedded']} embedded, {len(report['rejected'])} rejected"
     )
-    for kind, count in report["changes"].items():
-        click.echo(f"  {kind.replace('_', ' ')}: {count}")
+    for kind, times in report["changes"].items():
+        click.echo(f"  {kind.replace('_', ' ')}: {times}")
     for line in report["rejected"]:
         click.echo(f"  line {line['line']} rejected: {line['reason']}", err=True)

@@ -10,12 +10,16 @@ from toolbox.errors import ToolboxError
 
 COMMANDS = {
     "serve": ("toolbox.cli.serve:serve", "Serve MCP and REST."),
+    "worker": ("toolbox.cli.worker:worker", "Work the queue beside the server."),
     "find": ("toolbox.cli.use:find", "Find tools by what they do."),
     "call": ("toolbox.cli.use:call", "Call a tool."),
+    "result": ("toolbox.cli.use:result", "Read the result of an earlier call, page by page."),
     "tools": ("toolbox.cli.use:tools", "List tools, or look at one."),
     "plugins": ("toolbox.cli.use:plugins", "The installed plugins, and what is wrong with them."),
     "sync": ("toolbox.cli.catalogue:sync", "Bring the catalogue to what the plugins offer."),
     "import": ("toolbox.cli.catalogue:import_", "Import tools from JSON lines."),
+    "toolsets": ("toolbox.cli.toolsets:toolsets", "Named selections of tools, each with an endpoint of its own."),
+    "evaluate": ("toolbox.cli.evaluate:evaluate_", "Measure how well a catalogue is searched."),
     "db": ("toolbox.cli.db:db", "Look after the database's schema."),
 }
 """Where each command is, and its line in the overview: so the overview loads none of them."""

@@ -14,6 +14,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 url_option = click.option("--url", metavar="URL", help="Work on the server at this address instead of this machine.")
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things, in English."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

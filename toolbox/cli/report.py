@@ -7,7 +7,9 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
+from toolbox.cli.output import count
 from toolbox.settings import Settings
+from toolbox.version import REPORT_AGENT
 
 PATIENCE_SECONDS = 600
 POLL_SECONDS = 0.05
@@ -18,7 +20,8 @@ def print_report(url: str, settings: Settings) -> None:
 
     The report is asked for over HTTP, so it is true for any number of workers, and proof that the server answers.
     """
-    with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+    headers = {"User-Agent": REPORT_AGENT}
+    with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
         start = time.monotonic()
         while time.monotonic() - start < PATIENCE_SECONDS:
             try:
@@ -63,9 +66,11 @@ def _describe(
 
 
 def _describe_plugin(plugin: dict[str, Any]) -> str:
-    offers = [f"{len(plugin['tools'])} tools"] if plugin["tools"] else []
+    offers = [count(len(plugin["tools"]), "tool")] if plugin["tools"] else []
     offers += [f"model {name}" for name in plugin["embedders"]]
-    return f"{plugin['name']} {plugin['version']}: {', '.join(offers) or plugin['state']}"
+    if plugin["state"] != "loaded" or not offers:
+        offers.append(plugin["state"])
+    return f"{plugin['name']} {plugin['version']}".strip() + f": {', '.join(offers)}"
 
 
 def _problems(health: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

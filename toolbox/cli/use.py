@@ -1,14 +1,19 @@
 """Commands that use the catalogue: find, call, tools, plugins."""
 
+import asyncio
+import shlex
 import sys
+from collections import Counter
 from typing import Any
+from urllib.parse import parse_qsl
 
 import click
 import msgspec
 
-from toolbox.cli.backend import Backend, run
-from toolbox.cli.output import json_option, print_json, print_table, url_option
+from toolbox.cli.backend import Backend, local_settings, open_local, run
+from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
+from toolbox.settings import Settings
 
 
 @click.command()
@@ -17,17 +22,22 @@ from toolbox.errors import InvalidRequest
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Drop matches below this similarity.")
 @click.option("--category", help="Only tools of this category.")
 @click.option("--tag", "tags", multiple=True, help="Only tools with this tag; may be repeated.")
+@click.option("--explain", is_flag=True, help="Show what each stage of the search adds.")
 @url_option
 @json_option
-def find(query: str, tags: tuple[str, ...], url: str | None, as_json: bool, **wanted: Any) -> None:
+def find(query: str, tags: tuple[str, ...], explain: bool, url: str | None, as_json: bool, **wanted: Any) -> None:
     """Find tools by what they do.
 
     For example: toolbox find "turn a table into JSON"
     """
     request = {"query": query, "tags": list(tags)} | {key: value for key, value in wanted.items() if value is not None}
+    if explain:
+        request["explain"] = True
     matches = run(url, "find", lambda backend: backend.find(_checked(request, "query")))
     if as_json:
         print_json(matches)
+    elif matches and explain:
+        _print_explanations(matches)
     elif matches:
         rows = [(f"{match['similarity']:.2f}", match["name"], match["description"]) for match in matches]
         print_table(["similarity", "tool", "what it does"], rows)
@@ -35,13 +45,36 @@ def find(query: str, tags: tuple[str, ...], url: str | None, as_json: bool, **wa
         click.echo("nothing found")
 
 
+def _print_explanations(matches: list[dict[str, Any]]) -> None:
+    """Per stage what it adds to a tool's score, and the rank that it alone would give."""
+    searched = matches[0]["explanation"]["searched"]
+    click.echo(f"words: {' '.join(searched['words'])}")
+    if searched["corrected"]:
+        click.echo(f"corrected: {searched['corrected']}")
+    for clause in searched["clauses"]:
+        click.echo(f"clause: {clause}")
+    stages = [stage for stage in _STAGES if stage in matches[0]["explanation"]]
+    rows = []
+    for match in matches:
+        why = match["explanation"]
+        shown = [f"{why[stage]['adds']:+.2f} (#{why[stage]['rank']})" for stage in stages]
+        matched = ", ".join(f"{word} {score:.1f}" for word, score in why["matched_words"].items())
+        rows.append((f"{match['similarity']:.2f}", match["name"], f"{why['score']:.2f}", why["name"], *shown, matched))
+    labels = [stage.replace("_", " ") for stage in stages]
+    print_table(["similarity", "tool", "score", "name", *labels, "matched words"], rows)
+
+
+_STAGES = ("meaning", "words", "clause_meaning", "clause_words")
+
+
 @click.command()
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
 @click.option("--timeout", "timeout_seconds", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--max-tokens", type=click.IntRange(100, 1_000_000), help="Show only the first part of a longer result.")
 @url_option
 @json_option
-def call(name: str, arguments: tuple[str, ...], timeout_seconds: float | None, url: str | None, as_json: bool) -> None:
+def call(name: str, arguments: tuple[str, ...], url: str | None, as_json: bool, **wanted: Any) -> None:
     """Call a tool.
 
     ARGUMENTS are either name=value pairs, read as the tool's schema says, or one JSON object.
@@ -51,7 +84,7 @@ def call(name: str, arguments: tuple[str, ...], timeout_seconds: float | None, u
     async def work(backend: Backend) -> dict[str, Any]:
         schema = (await backend.get_tool(name))["input_schema"]
         request = {"tool_name": name, "arguments": read_arguments(arguments, schema)}
-        return await backend.call(request | ({"timeout_seconds": timeout_seconds} if timeout_seconds else {}))
+        return await backend.call(request | {key: value for key, value in wanted.items() if value is not None})
 
     answer = run(url, "call", work)
     if as_json:
@@ -59,10 +92,35 @@ def call(name: str, arguments: tuple[str, ...], timeout_seconds: float | None, u
     elif answer["success"]:
         result = answer["result"]
         click.echo(result) if isinstance(result, str) else print_json(result)
+        if more := answer.get("more"):
+            _say_more(more["path"], f"{more['shown']} of {count(more['total'], more['unit'].removesuffix('s'))} shown")
     else:
         click.echo(f"Error: {answer['error']['message']} ({answer['error']['code']})", err=True)
     if not answer["success"]:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("call_id", metavar="ID")
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="Skip so many items.")
+@click.option("--limit", type=click.IntRange(1), help="Most items to show.")
+@click.option("--at", metavar="POINTER", default="", help="Only this part of the result, as a JSON Pointer.")
+@url_option
+@json_option
+def result(call_id: str, offset: int, limit: int | None, at: str, url: str | None, as_json: bool) -> None:
+    """Read the result of an earlier call, by its execution id.
+
+    For example: toolbox result 0f8fad5b-d9cb-469f-a165-70867728950e --offset 20
+    """
+    given = {"at": at, "offset": offset, "limit": limit}
+    wanted = {key: value for key, value in given.items() if value}
+    page = run(url, "result", lambda backend: backend.read_result(call_id, wanted))
+    if isinstance(page.value, str) and not as_json:
+        click.echo(page.value)
+    else:
+        print_json(page.value)
+    if page.next:
+        _say_more(page.next, f"there are {page.total:,} in all")
 
 
 @click.group()
@@ -90,7 +148,10 @@ def list_tools(
         print_json(page)
         return
     rows = [(tool["name"], tool["category"], tool["source"], tool["description"]) for tool in page]
-    print_table(["tool", "category", "source", "what it does"], rows, caption=f"{len(page)} of {total} tools")
+    shown = f"{len(page)} of {count(total, 'tool')}"
+    if page and (end := offset + len(page)) < total:
+        shown += f"; more with --offset {end}"
+    print_table(["tool", "category", "source", "what it does"], rows, caption=shown)
 
 
 @tools.command("get")
@@ -113,27 +174,60 @@ def get_tool(name: str, url: str | None, as_json: bool) -> None:
     print_table(["argument", "", "type", "what it is"], rows)
 
 
+@tools.command("duplicates")
+@click.option(
+    "--least", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Least share of common words."
+)
+@json_option
+def duplicates(least: float, as_json: bool) -> None:
+    """Tools that are there twice, or nearly so, in this machine's catalogue."""
+    with local_settings("tools") as settings:
+        pairs = asyncio.run(_find_duplicates(settings, least))
+    if as_json:
+        print_json(pairs)
+        return
+    rows = [(f"{pair.likeness:.2f}", pair.name, pair.source, pair.other_name, pair.other_source) for pair in pairs]
+    print_table(["likeness", "tool", "source", "other tool", "source"], rows, caption=count(len(pairs), "pair"))
+
+
+async def _find_duplicates(settings: Settings, least: float) -> list[Any]:
+    from toolbox.cli.catalogue import show_progress  # loads what no other command here needs
+
+    async with open_local(settings) as local:
+        with show_progress() as progress:
+            task = progress.add_task("comparing", total=None)
+            found: list[Any] = await local.services.search.find_duplicates(
+                least, lambda done, total: progress.update(task, completed=done, total=total)
+            )
+            return found
+
+
 @click.command()
 @url_option
 @json_option
 def plugins(url: str | None, as_json: bool) -> None:
-    """The installed plugins, what each offers, and what is wrong with it."""
+    """The installed plugins, what each offers, and what is wrong with it.
+
+    Exits with 1 when a plugin failed, wholly or partly.
+    """
     found = run(url, "plugins", lambda backend: backend.list_plugins())
     if as_json:
         print_json(found)
-        return
-    rows = [(p["name"], p["version"], p["state"], len(p["tools"]), ", ".join(p["embedders"])) for p in found]
-    print_table(["plugin", "version", "state", "tools", "models"], rows)
-    for plugin in found:
-        for problem in plugin["problems"]:
-            click.echo(f"{plugin['name']}: {problem['where']}: {problem['message']}", err=True)
+    else:
+        rows = [(p["name"], p["version"], p["state"], len(p["tools"]), ", ".join(p["embedders"])) for p in found]
+        print_table(["plugin", "version", "state", "tools", "models"], rows)
+        for plugin in found:
+            for problem in plugin["problems"]:
+                click.echo(f"{plugin['name']}: {problem['where']}: {problem['message']}", err=True)
+    if any(plugin["state"] in {"failed", "partly"} for plugin in found):
+        sys.exit(1)
 
 
 def read_arguments(given: tuple[str, ...], schema: dict[str, Any]) -> dict[str, Any]:
     """name=value pairs, or one JSON object, as the arguments of a tool.
 
     Raises:
-        InvalidRequest: A part is neither.
+        InvalidRequest: A part is neither, or a name is given twice.
     """
     if len(given) == 1 and given[0].lstrip().startswith("{"):
         try:
@@ -144,6 +238,9 @@ def read_arguments(given: tuple[str, ...], schema: dict[str, Any]) -> dict[str, 
     for name, separator, _ in pairs:
         if not separator or not name:
             raise InvalidRequest(f"{name!r} is no argument: write name=value, or one JSON object")
+    repeated = [name for name, times in Counter(name for name, _, _ in pairs).items() if times > 1]
+    if repeated:
+        raise InvalidRequest(f"{repeated[0]!r} is given more than once: give it one value, a list as JSON")
     properties = schema.get("properties", {})
     return {name: _read_value(text, properties.get(name)) for name, _, text in pairs}
 
@@ -156,6 +253,13 @@ def _read_value(text: str, schema: Any) -> Any:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
+
+
+def _say_more(path: str, what: str) -> None:
+    """How to go on, beside the result and not in it."""
+    call_id, _, query = path.removeprefix("/calls/").replace("/result", "").partition("?")
+    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in parse_qsl(query))
+    click.echo(f"{what}; more with: toolbox result {call_id} {options}".rstrip(), err=True)
 
 
 def _checked(request: dict[str, Any], what: str) -> dict[str, Any]:

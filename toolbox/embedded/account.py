@@ -24,12 +24,14 @@ def choose_account(cluster: Path) -> Account | None:
     """Choose the user whose cluster it is, else toolbox, else nobody; None where ToolBox does not run as root.
 
     Raises:
-        EmbeddedPostgresError: There is no such user.
+        EmbeddedPostgresError: There is no such user, or PostgreSQL will not find it.
     """
     if os.geteuid() != 0:
+        if not cluster.exists():
+            _refuse_nameless(os.geteuid())
         return None
-    if cluster.exists() and (owner := cluster.stat().st_uid):
-        return _account(pwd.getpwuid(owner))
+    if cluster.exists() and (owner := cluster.stat()).st_uid:
+        return _owning(owner)
     for name in ("toolbox", "nobody"):
         with suppress(KeyError):
             return _account(pwd.getpwnam(name))
@@ -44,6 +46,25 @@ def closed_step(path: Path, account: Account) -> Path | None:
         if not about.st_mode >> shift & 0o1:
             return step
     return None
+
+
+def _refuse_nameless(user: int) -> None:
+    """Say what PostgreSQL's initdb would only hint at: containers like to run under a number that nobody has named."""
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL cannot be set up by user {user}, who has no name: add a line for {user} to /etc/passwd, run "
+            "ToolBox as a user who has one, or set DATABASE_URL"
+        ) from None
+
+
+def _owning(cluster: os.stat_result) -> Account:
+    """The owner of a cluster; one without a name, as containers make them, may run it all the same."""
+    try:
+        return _account(pwd.getpwuid(cluster.st_uid))
+    except KeyError:
+        return Account(f"user {cluster.st_uid}", cluster.st_uid, cluster.st_gid)
 
 
 def _account(entry: "pwd.struct_passwd") -> Account:

@@ -58,10 +58,17 @@ class Owner(Struct, frozen=True):
 
 
 def default_data_dir() -> Path:
-    """Where data goes when DATA_DIR is not set; root's home is closed to the user that PostgreSQL runs as."""
+    """Where data goes when DATA_DIR is not set; root's home is closed to the user that PostgreSQL runs as.
+
+    Raises:
+        EmbeddedPostgresError: This user has no home.
+    """
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/toolbox")
-    return platformdirs.user_data_path("toolbox")
+    try:
+        return platformdirs.user_data_path("toolbox")
+    except RuntimeError as error:
+        raise EmbeddedPostgresError(f"there is no folder for data ({error}): set DATA_DIR or DATABASE_URL") from error
 
 
 @contextmanager

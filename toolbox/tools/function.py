@@ -4,6 +4,7 @@ Argument types are whatever msgspec understands: Annotated[..., Meta(ge=0)], Lit
 dataclasses, Optional, dates. The default of a parameter makes it optional.
 """
 
+import collections.abc
 import copy
 import inspect
 import typing
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import docstring_parser
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from toolbox.definitions import Content, ToolAnnotations, ToolDefinition, ToolExample, ToolResult
+from toolbox.definitions import Content, TaskMode, ToolAnnotations, ToolDefinition, ToolExample, ToolResult
 from toolbox.errors import InvalidArguments, InvalidDefinition, Violation
 from toolbox.tools.base import ToolContext
 
@@ -38,6 +39,8 @@ class ToolOptions(Struct, frozen=True, omit_defaults=True):
     version: str | None = None
     author: str | None = None
     metadata: dict[str, Any] = {}
+    prefix: bool = True
+    task: TaskMode | UnsetType = UNSET
 
 
 @overload
@@ -56,12 +59,18 @@ def tool(
     version: str | None = None,
     author: str | None = None,
     metadata: dict[str, Any] | None = None,
+    prefix: bool | None = None,
+    task: TaskMode | None = None,
 ) -> Callable[[F], F]: ...
 def tool(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
     """Say more about a function that is a tool. The function itself stays as it is, and can be called and tested.
 
     `name` is the part behind the plugin's prefix (the function's own name if not given); `timeout_seconds` replaces
-    TOOL_TIMEOUT for this tool; the query of each of the `examples` is searched too.
+    TOOL_TIMEOUT for this tool; the query of each of the `examples` is searched too. Without `prefix` the name is the
+    whole name: choose one that no other plugin will choose.
+
+    `task` lets the tool run as a task of MCP, which its client follows and a worker runs: "optional" wherever the
+    client can follow one, "required" only there, "escalates" from when its code calls `context.become_task()`.
     """
 
     def mark(marked: F) -> F:
@@ -90,6 +99,7 @@ class FunctionTool:
         self._arguments = signature.arguments
         self._context_parameter = signature.context_parameter
         self.definition = _define(function, signature)
+        self.prefix = _options(function).prefix
 
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         """Run the function with typed arguments and wrap what it returns."""
@@ -176,8 +186,13 @@ def _parameter_texts(function: Callable[..., Any]) -> dict[str, str]:
     return {parameter.arg_name: " ".join((parameter.description or "").split()) for parameter in parsed.params}
 
 
-def _define(function: Callable[..., Any], signature: _Signature) -> ToolDefinition:
+def _options(function: Callable[..., Any]) -> ToolOptions:
     options: ToolOptions = getattr(function, _OPTIONS, ToolOptions())
+    return options
+
+
+def _define(function: Callable[..., Any], signature: _Signature) -> ToolDefinition:
+    options = _options(function)
     parsed = docstring_parser.parse(inspect.getdoc(function) or "")
     return ToolDefinition(
         name=options.name or function.__name__,
@@ -194,6 +209,7 @@ def _define(function: Callable[..., Any], signature: _Signature) -> ToolDefiniti
         version=options.version or "",
         author=options.author,
         metadata=options.metadata,
+        task=options.task,
     )
 
 
@@ -206,7 +222,7 @@ def _input_schema(arguments: type[Struct]) -> dict[str, Any]:
 
 
 def _output_schema(returns: Any) -> dict[str, Any] | None:
-    if returns in (Any, None, type(None), ToolResult) or _is_content(returns):
+    if returns in (None, type(None), ToolResult) or _promises_nothing(returns) or _is_content(returns):
         return None
     try:
         (root,), definitions = msgspec.json.schema_components([returns], ref_template="#/$defs/{name}")
@@ -220,9 +236,17 @@ def _output_schema(returns: Any) -> dict[str, Any] | None:
     return schema | ({"$defs": definitions} if definitions else {})
 
 
+def _promises_nothing(returns: Any) -> bool:
+    """Whether it is anything, or a list of anything: content for the model is returned as such a list."""
+    if returns in (Any, list, tuple):
+        return True
+    is_list = typing.get_origin(returns) in (list, tuple, collections.abc.Sequence)
+    return is_list and all(part in (Any, ...) for part in typing.get_args(returns))
+
+
 def _is_content(returns: Any) -> bool:
-    parts = typing.get_args(returns) or (returns,)
-    return any(part in _CONTENT_TYPES for part in parts)
+    """Whether content for the model is all of it or a part of it: content is no value that a schema describes."""
+    return returns in _CONTENT_TYPES or any(_is_content(part) for part in typing.get_args(returns))
 
 
 def _to_result(returned: Any) -> ToolResult:

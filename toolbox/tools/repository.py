@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from toolbox.database import Connection, Database
+from toolbox.database import SYNC_LOCK, Connection, Database
 from toolbox.definitions import ToolDefinition
+from toolbox.events import notify
 from toolbox.index.fields import embedding_text, lexical_fields, name_key, original_name, split_name
 from toolbox.index.lexemes import impacts, lexemes
 from toolbox.index.postings import replace_postings
@@ -23,6 +24,7 @@ class ToolFilter(Struct, frozen=True):
     source: str | None = None
     metadata: dict[str, Any] | UnsetType = UNSET
     active_only: bool = True
+    toolset_id: int | None = None
 
     def to_sql(self, first_parameter: int) -> tuple[str, list[Any]]:
         """A condition over `tools t`, and its parameters, numbered from the given one on."""
@@ -39,12 +41,16 @@ class ToolFilter(Struct, frozen=True):
         if self.metadata is not UNSET:
             values.append(self.metadata)
             conditions.append(f"t.metadata @> ${first_parameter + len(values) - 1}::jsonb")
+        if self.toolset_id is not None:
+            values.append(self.toolset_id)
+            number = first_parameter + len(values) - 1
+            conditions.append(f"t.id in (select m.tool_id from toolset_members m where m.toolset_id = ${number})")
         return " and ".join(conditions) or "true", values
 
     @property
     def is_selective(self) -> bool:
         """Whether it asks for more than active tools."""
-        return bool(self.category is not None or self.tags or self.source is not None or self.metadata is not UNSET)
+        return self != ToolFilter(active_only=self.active_only)
 
 
 class StoredTool(Struct, frozen=True):
@@ -121,7 +127,7 @@ class ToolRepository:
         )
         return to_tool(row) if row else None
 
-    async def near_names(self, name: str, limit: int = 3) -> list[str]:
+    async def near_names(self, name: str, limit: int = 3, *, toolset_id: int | None = None) -> list[str]:
         """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
         rows = await self._database.fetch(
             """
@@ -133,9 +139,11 @@ class ToolRepository:
                 (select id from tools where name_key like $2 || '%' limit 50)
             )
             select t.name from near join tools t on t.id = near.tool_id where t.active
+            and ($3::int is null or t.id in (select m.tool_id from toolset_members m where m.toolset_id = $3))
             """,
             sorted(set(lexemes(split_name(name[:256])))),
             name_key(name)[:4],
+            toolset_id,
         )
         return get_close_matches(name[:256], [row["name"] for row in rows], n=limit, cutoff=0.5)
 
@@ -168,6 +176,28 @@ class ToolRepository:
         )
         return {row["id"]: row["name"] for row in rows}
 
+    async def count_sources(self, prefix: str) -> dict[str, int]:
+        """Sources that begin so, in the order of their names, and how many tools each has, active or not."""
+        rows = await self._database.fetch(
+            """
+            select source, count(*) as tools from tools where starts_with(source, $1) group by source order by source
+            """,
+            prefix,
+        )
+        return {row["source"]: row["tools"] for row in rows}
+
+    async def delete_source(self, source: str) -> int:
+        """Delete the tools of a source with all that belongs to them, in one transaction; gives back how many.
+
+        The history of calls stays: it names its tools in words.
+        """
+        async with self._database.lock(SYNC_LOCK), self._database.transaction() as connection:
+            rows = await connection.fetch("delete from tools where source = $1 returning id", source)
+            await replace_postings(connection, {row["id"]: {} for row in rows})
+            if rows:
+                await notify(connection, "tools")
+        return len(rows)
+
     async def read_names(self) -> set[str]:
         """Every name that is taken, by active and inactive tools."""
         return {row["name"] for row in await self._database.fetch("select name from tools")}
@@ -195,13 +225,17 @@ async def write_tools(
         list(definitions),
         [definition.fingerprint() for definition in definitions],
     )
+    await notify(connection, "tools")
 
 
 async def set_active(connection: Connection, tool_ids: Sequence[int], *, active: bool) -> None:
     """Show or hide tools; a hidden one keeps its index, so showing it again costs nothing."""
+    if not tool_ids:
+        return
     await connection.execute(
         "update tools set active = $2, updated_at = now() where id = any($1::int[])", list(tool_ids), active
     )
+    await notify(connection, "tools")
 
 
 _WRITTEN: Mapping[str, str] = {

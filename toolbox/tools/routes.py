@@ -6,8 +6,7 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import Meta
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from toolbox.errors import ToolNotFound
 from toolbox.problems import problem_responses
@@ -21,7 +20,8 @@ from toolbox.tools.schemas import (
     to_summary,
 )
 
-ToolName = Annotated[str, Meta(min_length=1, max_length=256)]
+ToolName = Annotated[str, PathParameter(min_length=1, max_length=256)]
+"""In a path; limits of msgspec's own would not be looked at there."""
 
 
 @post(
@@ -37,7 +37,7 @@ async def list_tools(
     data: JSONBody[ListRequest],
     tools: NamedDependency[ToolRepository],
     limit: Annotated[int | None, QueryParameter(ge=1, le=1000)] = None,
-    offset: Annotated[int | None, QueryParameter(ge=0, le=1_000_000_000)] = None,
+    offset: Annotated[int | None, QueryParameter(ge=0, le=1_000_000_000, schema_extra={"minimum": 0})] = None,
 ) -> Response[bytes]:
     """List tools in the order of their names.
 
@@ -60,7 +60,7 @@ async def list_tools(
         **problem_responses(400, 404, 503),
     },
 )
-async def get_tool(name: FromPath[ToolName], tools: NamedDependency[ToolRepository]) -> Response[bytes]:
+async def get_tool(name: ToolName, tools: NamedDependency[ToolRepository]) -> Response[bytes]:
     """Everything about one active tool."""
     tool = await tools.get_tool(name)
     if tool is None:

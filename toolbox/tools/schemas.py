@@ -1,11 +1,11 @@
 """The shapes of tools on the wire."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from toolbox.definitions import ToolAnnotations, ToolExample
+from toolbox.definitions import Moment, ToolAnnotations, ToolExample
 from toolbox.tools.repository import StoredTool, ToolFilter
 
 ShortText = Annotated[str, Meta(max_length=256)]
@@ -50,8 +50,8 @@ class ToolSummary(Struct, frozen=True, kw_only=True):
     source: str
     active: bool
     metadata: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 class ToolDetail(ToolSummary, frozen=True, kw_only=True):
@@ -71,13 +71,23 @@ class CategoryCount(Struct, frozen=True):
     tools: int
 
 
-_SUMMARY = tuple(name for name in ToolSummary.__struct_fields__)
+_SUMMARY = tuple(name for name in ToolSummary.__struct_fields__ if name != "metadata")
 _DETAIL = tuple(name for name in ToolDetail.__struct_fields__)
+_ORIGINALS = ("original_schema", "original_output_schema")
+"""What import keeps of a schema that it translated: as long as the schema itself, and of no use to a caller."""
 
 
 def to_summary(tool: StoredTool) -> dict[str, Any]:
     """A ToolSummary whose JSON fields are spliced in as they are stored."""
-    return {name: getattr(tool, name) for name in _SUMMARY}
+    return {name: getattr(tool, name) for name in _SUMMARY} | {"metadata": shown_metadata(tool)}
+
+
+def shown_metadata(tool: StoredTool) -> Raw:
+    """The metadata of a tool in a list or a match; everything is in its detail."""
+    if not any(f'"{key}"'.encode() in bytes(tool.metadata) for key in _ORIGINALS):
+        return tool.metadata
+    kept = msgspec.json.decode(tool.metadata, type=dict[str, Raw])
+    return Raw(msgspec.json.encode({key: value for key, value in kept.items() if key not in _ORIGINALS}))
 
 
 def to_detail(tool: StoredTool) -> dict[str, Any]:
