@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,10 +29,12 @@ from toolbox.health import Check, create_health_router
 from toolbox.mcp import cards
 from toolbox.mcp.catalogue import Catalogue
 from toolbox.mcp.conversations import Conversations
+from toolbox.mcp.endpoints import Endpoints
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
 from toolbox.mcp.origins import Origins
-from toolbox.mcp.routes import create_mcp_router
+from toolbox.mcp.results import create_result_resource
+from toolbox.mcp.routes import create_mcp_router, create_toolsets_router
 from toolbox.mcp.runner import Runner
 from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
@@ -72,19 +75,9 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         async with _explained(state), open_services(settings, plugins) as services:
             app.state.services = state.services = services
             sealer = await load_sealer(services.database, settings.secret_key)
-            catalogue = _create_catalogue(services)
+            conversations = Conversations(sealer, services.database, services.events, max_streams=settings.max_streams)
             runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
-            state.mcp = McpServer(
-                services.search,
-                services.calls,
-                services.tools,
-                services.registry,
-                settings,
-                Conversations(sealer, services.database, services.events, max_streams=settings.max_streams),
-                offers=Offers(catalogue.resources(), services.plugins.resources, services.plugins.prompts, runner),
-                tasks=services.tasks,
-            )
-            services.events.subscribe("tools", lambda _: state.mcp.forget_listing())
+            state.endpoints = _create_endpoints(services, conversations, runner)
             with contextlib.closing(runner):
                 async with serving(services):
                     yield
@@ -105,7 +98,8 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         route_handlers=[
             _home,
             _documentation,
-            create_mcp_router(settings, lambda: cast("McpServer", state.mcp)),
+            create_mcp_router(settings, lambda: cast("McpServer", state.endpoints.whole)),
+            create_toolsets_router(settings, lambda name: cast("Endpoints", state.endpoints).find(name)),
             admin_routes.router,
             call_routes.router,
             search_routes.router,
@@ -125,6 +119,37 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         logging_config=None,
     )
     return RequestLog(app, lambda: state.get("why_not_started"))
+
+
+def _create_endpoints(services: Services, conversations: Conversations, runner: Runner) -> Endpoints:
+    settings, plugins = services.settings, services.plugins
+    catalogue = _create_catalogue(services)
+
+    def make_offers(*, max_tokens: int | None = None, is_whole: bool) -> Offers:
+        results = create_result_resource(services.calls, max_tokens or settings.result_max_tokens or None)
+        if not is_whole:
+            return Offers([results], runner=runner)
+        return Offers([*catalogue.resources(), results], plugins.resources, plugins.prompts, runner)
+
+    make_server = partial(
+        McpServer,
+        services.search,
+        services.calls,
+        services.tools,
+        services.registry,
+        settings,
+        conversations,
+        tasks=services.tasks,
+    )
+    return Endpoints(
+        make_server,
+        make_offers,
+        services.toolsets.repository,
+        services.tools,
+        services.registry,
+        settings,
+        services.events,
+    )
 
 
 def _create_catalogue(services: Services) -> Catalogue:

@@ -126,7 +126,8 @@ def _describe(document: Document, page: Page, problem: str | None = None) -> Mor
         note += f" There is no structured content, because {problem[:120]}"
     wanted = "The next ones" if page.end < page.total else "All of it"
     note += (
-        f' {wanted}: read the resource {following.uri}, or run call_tool for the tool "read_result" with this "uri".'
+        f' {wanted}: read the resource {following.uri}, or run the tool "read_result" with this "uri" (through'
+        " call_tool, where that is listed)."
     )
     return More(
         shown=page.end - page.offset,

@@ -39,7 +39,6 @@ from toolbox.mcp.peers import HandshakePeer, ProgressToken
 from toolbox.mcp.sessions import Session, open_session
 from toolbox.mcp.shapes import shape_result
 from toolbox.mcp.streams import Channel
-from toolbox.mcp.tools import INSTRUCTIONS
 from toolbox.mcp.versions import ASSUMED_VERSION, HANDSHAKE_VERSIONS, VERSIONS, Version
 from toolbox.tools.client import MissingCapability
 
@@ -226,7 +225,10 @@ def _initialize(server: McpServer, request: Request) -> Reply:
     wanted = params.protocol_version
     version = wanted if wanted in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0]
     result = InitializeResult(
-        protocol_version=version, capabilities=server.capabilities, server_info=SERVER_INFO, instructions=INSTRUCTIONS
+        protocol_version=version,
+        capabilities=server.capabilities,
+        server_info=SERVER_INFO,
+        instructions=server.instructions,
     )
     session = open_session(server.conversations.sealer, version, params.capabilities)
     return Reply(HTTPStatus.OK, encode_result(request.id, result), ((b"mcp-session-id", session.encode()),))

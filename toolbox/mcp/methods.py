@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw, Struct, structs
 
 from toolbox.calls.service import CallRequest, CallService
 from toolbox.definitions import TextContent, ToolResult
@@ -22,7 +22,7 @@ from toolbox.errors import (
 )
 from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.listening import Endpoint
-from toolbox.mcp.listing import Listing, ToolPage
+from toolbox.mcp.listing import ToolPage
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
 from toolbox.mcp.mirroring import Mirrored
 from toolbox.mcp.offers import Offers
@@ -39,9 +39,11 @@ from toolbox.mcp.schemas import (
     ListedTool,
     ListedTools,
     ListToolsArguments,
+    ReadResultArguments,
 )
 from toolbox.mcp.tools import MetaTool, create_meta_tools, create_read_result
 from toolbox.mcp.versions import Version
+from toolbox.mcp.views import View, WholeView
 from toolbox.search.schemas import FindRequest
 from toolbox.search.service import SearchService, ToolMatch
 from toolbox.settings import Settings
@@ -96,10 +98,14 @@ class McpServer:
         offers: Offers | None = None,
         *,
         tasks: TaskService | None = None,
+        view: View | None = None,
         max_tokens: int | None = None,
         asks_before_destructive: bool = False,
     ) -> None:
-        """`max_tokens` takes the place of RESULT_MAX_TOKENS; without `tasks`, no call becomes one."""
+        """Show the whole catalogue, or what `view` shows of it.
+
+        `max_tokens` takes the place of RESULT_MAX_TOKENS; without `tasks`, no call becomes one.
+        """
         self.tasks = tasks
         self.conversations = conversations
         self.offers = offers or Offers()
@@ -111,18 +117,26 @@ class McpServer:
         self._max_tokens = max_tokens or settings.result_max_tokens or None
         self._asks_before_destructive = asks_before_destructive
         meta_tools = create_meta_tools(settings)
-        self._listing = Listing(meta_tools.definitions, settings.pinned_tools, registry, tools)
-        self._meta_tools: dict[str, Callable[[Raw, Peer], Awaitable[ToolResult]]] = {
-            "find_tool": _run(meta_tools.find, self._find_tool),
-            "describe_tool": _run(meta_tools.describe, self._describe_tool),
-            "call_tool": _run(meta_tools.call, self._call_tool),
-            "list_tools": _run(meta_tools.list, self._list_tools),
-        }
+        self._view = view or WholeView(meta_tools, settings.pinned_tools, registry, tools)
+        self._read_result = _run(create_read_result(), self._run_read_result)
+        self._meta_tools: dict[str, Callable[[Raw, Peer], Awaitable[ToolResult]]] = {}
+        if self._view.has_meta_tools:
+            self._meta_tools = {
+                "find_tool": _run(meta_tools.find, self._find_tool),
+                "describe_tool": _run(meta_tools.describe, self._describe_tool),
+                "call_tool": _run(meta_tools.call, self._call_tool),
+                "list_tools": _run(meta_tools.list, self._list_tools),
+            }
 
     @property
     def endpoint(self) -> Endpoint:
         """What listeners are connected to."""
-        return Endpoint("", self._listing.read_all)
+        return Endpoint(self._view.key, self._view.read_all)
+
+    @property
+    def instructions(self) -> str:
+        """What a model is told of the endpoint as a whole."""
+        return self._view.instructions
 
     @property
     def capabilities(self) -> dict[str, dict[str, Any]]:
@@ -136,15 +150,15 @@ class McpServer:
             ProtocolError: The parameters are wrong.
             InvalidRequest: The cursor is none of ours.
         """
-        return await self._listing.read_page(read_params(params, ListToolsParams, "tools/list").cursor, version)
+        return await self._view.read_page(read_params(params, ListToolsParams, "tools/list").cursor, version)
 
     def forget_listing(self) -> None:
         """The catalogue has changed: list it anew."""
-        self._listing.forget_stored()
+        self._view.forget_stored()
 
     async def find_mirrored(self, tool_name: str) -> tuple[Mirrored, ...]:
         """The arguments of a tool that clients repeat in headers."""
-        return await self._listing.find_mirrored(tool_name)
+        return await self._view.find_mirrored(tool_name)
 
     async def call_tool(self, params: Raw, peer: Peer) -> Outcome:
         """tools/call, for the meta-tools and for every other tool under its own name.
@@ -162,6 +176,8 @@ class McpServer:
         wanted = read_params(params, CallToolParams, "tools/call")
         arguments = _read_object(wanted.arguments)
         run = self._meta_tools.get(wanted.name)
+        if wanted.name == READ_RESULT and self._registry.get(READ_RESULT) is None:
+            run = self._read_result
         if run:
             return Outcome(await run(arguments, peer))
         named = read_params(arguments, dict[str, Any], "tools/call")
@@ -175,7 +191,7 @@ class McpServer:
             category=arguments.category,
             tags=arguments.tags,
         ).to_query(self._settings)
-        found = await self._search.find_tools(query)
+        found = await self._search.find_tools(structs.replace(query, filter=self._view.narrow(query.filter)))
         is_full = arguments.detail == "schema"
         return _answer(FoundTools([self._to_found(match, is_full) for match in found.matches], found.is_degraded))
 
@@ -193,9 +209,10 @@ class McpServer:
         )
 
     async def _describe_tool(self, arguments: DescribeToolArguments, _peer: Peer) -> ToolResult:
+        await self._require_seen(arguments.tool_name)
         tool = await self._tools.get_tool(arguments.tool_name)
         if tool is None:
-            raise ToolNotFound(arguments.tool_name, await self._tools.near_names(arguments.tool_name))
+            raise await self._not_found(arguments.tool_name)
         stored = {name: getattr(tool, name) for name in _DESCRIBED}
         return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool.name)))
 
@@ -208,13 +225,25 @@ class McpServer:
         return (await self._call(arguments, peer)).result
 
     async def _list_tools(self, arguments: ListToolsArguments, _peer: Peer) -> ToolResult:
-        wanted = ToolFilter(category=arguments.category, tags=tuple(arguments.tags))
+        wanted = self._view.narrow(ToolFilter(category=arguments.category, tags=tuple(arguments.tags)))
         page = await self._tools.list_tools(wanted, limit=arguments.limit, offset=arguments.offset)
         end = arguments.offset + len(page.tools)
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
         return _answer(ListedTools(listed, page.total, end if listed and end < page.total else None))
 
+    async def _run_read_result(self, arguments: ReadResultArguments, _peer: Peer) -> ToolResult:
+        return await read_result(self._calls, arguments.uri, CALLER, self._max_tokens)
+
+    async def _require_seen(self, tool_name: str) -> None:
+        if not await self._view.holds(tool_name):
+            raise await self._not_found(tool_name)
+
+    async def _not_found(self, tool_name: str) -> ToolNotFound:
+        toolset_id = self._view.narrow(ToolFilter()).toolset_id
+        return ToolNotFound(tool_name, await self._tools.near_names(tool_name, toolset_id=toolset_id))
+
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
+        await self._require_seen(wanted.tool_name)
         request = CallRequest(
             tool_name=wanted.tool_name,
             arguments=wanted.arguments,

@@ -1,19 +1,22 @@
-"""POST /mcp: MCP over HTTP (Streamable HTTP), answered with JSON, or with a stream of events where there is more."""
+"""POST to /mcp or to a toolset: MCP over HTTP (Streamable HTTP), answered with JSON, or with a stream of events."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 from litestar import HttpMethod, Request, Router, get, post, route
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import structs
 
+from toolbox.errors import ToolboxError
 from toolbox.mcp.cancellation import CancelledByClient, attended
 from toolbox.mcp.exchange import exchange, refuse
+from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply, read_head
+from toolbox.mcp.messages import encode_error
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.origins import Origins
 from toolbox.mcp.resumption import KeptChannel
@@ -27,20 +30,39 @@ CLIENT_IS_GONE = 499
 """Nobody reads it but the access log."""
 
 
+FindServer: TypeAlias = Callable[[Request[Any, Any, Any]], Awaitable[McpServer]]
+
+
 def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -> Router:
     """The routes of MCP. The server is asked for with each request: it exists only once the application has started."""
+
+    async def find(_request: Request[Any, Any, Any]) -> McpServer:
+        return get_server()
+
+    return _create_router("/mcp", settings, find)
+
+
+def create_toolsets_router(settings: Settings, find_server: Callable[[str], Awaitable[McpServer]]) -> Router:
+    """The same for each toolset, by its name."""
+
+    async def find(request: Request[Any, Any, Any]) -> McpServer:
+        return await find_server(request.path_params["name"])
+
+    return _create_router("/toolsets/{name:str}/mcp", settings, find)
+
+
+def _create_router(path: str, settings: Settings, find_server: FindServer) -> Router:
     origins = Origins(settings)
 
     @post("/", status_code=HTTPStatus.OK, include_in_schema=False)
     async def receive_message(request: Request[Any, Any, Any]) -> ASGIApp:
         head = read_head(request.scope["headers"])
-        stranger = _refuse_stranger(origins, head)
-        if stranger:
-            return _respond(stranger)
+        server = _refuse_stranger(origins, head) or await _find(find_server, request)
+        if isinstance(server, Reply):
+            return _respond(server)
 
         async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
             # Events as they are: a response object of the framework costs more than the call of a tool.
-            server = get_server()
             channel = _create_channel(server, head, send)
             await channel.finish(await _exchange(server, head, request, channel))
 
@@ -49,15 +71,15 @@ def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -
     @get("/", status_code=HTTPStatus.OK, include_in_schema=False)
     async def open_stream(request: Request[Any, Any, Any]) -> ASGIApp:
         head = read_head(request.scope["headers"])
-        stranger = _refuse_stranger(origins, head)
-        if stranger:
-            return _respond(stranger)
+        server = _refuse_stranger(origins, head) or await _find(find_server, request)
+        if isinstance(server, Reply):
+            return _respond(server)
         if head.version in STATELESS_VERSIONS or not head.accepts_stream:
             return _respond(_refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only"))
 
         async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
             channel = Channel(send, accepts_stream=True)
-            work = follow(get_server(), head, channel)
+            work = follow(server, head, channel)
             with contextlib.suppress(CancelledByClient):
                 await channel.finish(await attended(request.receive, channel, work, until_disconnect=True))
 
@@ -74,7 +96,14 @@ def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -
         head = read_head(request.scope["headers"])
         return _respond(_refuse_stranger(origins, head) or _refuse_method("messages are sent by POST"))
 
-    return Router("/mcp", route_handlers=[receive_message, open_stream, refuse_method])
+    return Router(path, route_handlers=[receive_message, open_stream, refuse_method])
+
+
+async def _find(find_server: FindServer, request: Request[Any, Any, Any]) -> McpServer | Reply:
+    try:
+        return await find_server(request)
+    except ToolboxError as error:
+        return Reply(error.status, encode_error(to_protocol_error(error)))
 
 
 def _refuse_method(why: str) -> Reply:

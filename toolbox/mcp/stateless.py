@@ -37,7 +37,6 @@ from toolbox.mcp.shapes import shape_result
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.subscriptions import ListenResult, listen
 from toolbox.mcp.tasks import TASK_METHODS, TaskResult, show_created
-from toolbox.mcp.tools import INSTRUCTIONS
 from toolbox.mcp.versions import STATELESS_VERSIONS, VERSIONS
 from toolbox.tools.client import TASKS_EXTENSION, InputRequired, LogLevel
 
@@ -235,7 +234,7 @@ def _compare(header: str, value: str | None, member: str, wanted: str) -> None:
 
 
 async def _discover(server: McpServer, _params: Raw, _peer: StatelessPeer) -> DiscoverResult:
-    return DiscoverResult(capabilities=_capabilities(server), instructions=INSTRUCTIONS, meta=_META)
+    return DiscoverResult(capabilities=_capabilities(server), instructions=server.instructions, meta=_META)
 
 
 def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:

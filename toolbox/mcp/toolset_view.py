@@ -1,4 +1,4 @@
-"""What one toolset's endpoint shows: its tools themselves, or the meta-tools over them. Stands in for a Listing."""
+"""What the endpoint of one toolset shows: its tools themselves, or the meta-tools over them (a `View`)."""
 
 from collections.abc import Hashable
 
@@ -8,13 +8,13 @@ from toolbox.definitions import ToolDefinition
 from toolbox.mcp.listing import Listing, ToolPage
 from toolbox.mcp.mirroring import Mirrored
 from toolbox.mcp.overview import ToolsetOverview
-from toolbox.mcp.tools import MetaTools
+from toolbox.mcp.tools import INSTRUCTIONS, MetaTools
 from toolbox.mcp.toolset_listing import ToolsetListing
 from toolbox.mcp.versions import Version
 from toolbox.tools.registry import Registry
 from toolbox.tools.repository import ToolFilter, ToolRepository
 from toolbox.toolsets.directory import ToolsetDirectory
-from toolbox.toolsets.schemas import Toolset, ToolsetDefinition
+from toolbox.toolsets.schemas import Toolset
 
 DIRECT_INSTRUCTIONS = "The tools listed here are all that there are at this address: call them by their names."
 
@@ -43,20 +43,21 @@ class ToolsetView:
         )
 
     @property
-    def definition(self) -> ToolsetDefinition:
-        """What the operator has said of it."""
-        return self.toolset.definition
-
-    @property
     def key(self) -> Hashable:
-        """The same for all who see the same list."""
+        """See View.key."""
         return self.toolset.name
 
     @property
-    def instructions(self) -> str | None:
-        """What a model is told of the endpoint as a whole; none where the meta-tools have their own."""
-        parts = (self.definition.description, DIRECT_INSTRUCTIONS)
-        return "\n\n".join(part for part in parts if part) if self.definition.is_direct else None
+    def instructions(self) -> str:
+        """What the operator says of the toolset, and how its tools are called."""
+        definition = self.toolset.definition
+        parts = (definition.description, DIRECT_INSTRUCTIONS if definition.is_direct else INSTRUCTIONS)
+        return "\n\n".join(part for part in parts if part)
+
+    @property
+    def has_meta_tools(self) -> bool:
+        """See View.has_meta_tools."""
+        return self._meta_tools is not None
 
     def narrow(self, wanted: ToolFilter) -> ToolFilter:
         """The filter, within the toolset."""
@@ -67,7 +68,7 @@ class ToolsetView:
         return await self._listing.holds(self.toolset, name)
 
     async def read_page(self, cursor: str | None, version: Version) -> ToolPage:
-        """See Listing.read_page."""
+        """See View.read_page."""
         if self._meta_tools:
             return await self._meta_tools.read_page(cursor, version)
         return await self._listing.read_page(self.toolset, cursor, version)
@@ -81,16 +82,16 @@ class ToolsetView:
         if newest is None:
             return None
         self.toolset = newest
-        if not newest.definition.is_direct and self._meta_tools:
+        if self._meta_tools:
             return await self._meta_tools.read_all()
         return newest.id, newest.revision
 
     async def find_mirrored(self, name: str) -> tuple[Mirrored, ...]:
-        """See Listing.find_mirrored."""
+        """See View.find_mirrored."""
         return () if self._meta_tools else await self._listing.find_mirrored(self.toolset, name)
 
     def forget_stored(self) -> None:
-        """See Listing.forget_stored: what is kept here is told apart by its revision."""
+        """See View.forget_stored: what is kept here is told apart by its revision."""
 
     async def _show_meta_tools(self) -> tuple[ToolDefinition, ...]:
         return await self._overview.show(self.toolset)
