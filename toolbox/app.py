@@ -45,6 +45,7 @@ from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Settings
+from toolbox.signals import told_of_end
 from toolbox.telemetry import keep_locals_out
 from toolbox.tools import routes as tool_routes
 from toolbox.toolsets import routes as toolset_routes
@@ -78,7 +79,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
             conversations = Conversations(sealer, services.database, services.events, max_streams=settings.max_streams)
             runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
             state.endpoints = _create_endpoints(services, conversations, runner)
-            with contextlib.closing(runner):
+            with contextlib.closing(runner), told_of_end(conversations.end_streams):
                 async with serving(services):
                     yield
         if client:

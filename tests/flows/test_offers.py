@@ -45,7 +45,11 @@ async def test_the_official_client_lists_and_reads_resources(url: str, mode: Any
         listed = [str(resource.uri) for resource in (await client.list_resources()).resources]
         assert listed == ["time://zones", "toolbox://categories", "toolbox://stats"]
         templates = (await client.list_resource_templates()).resource_templates
-        assert [template.uri_template for template in templates] == ["time://zones/{+name}", "toolbox://tools/{name}"]
+        assert [template.uri_template for template in templates] == [
+            "result://{+handle}",
+            "time://zones/{+name}",
+            "toolbox://tools/{name}",
+        ]
         assert (await read(client, "time://zones/Asia/Kathmandu"))["offset"] == "+05:45"
         categories = (await read(client, "toolbox://categories"))["categories"]
         assert {"data", "text", "time"} <= {category["name"] for category in categories}

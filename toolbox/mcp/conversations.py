@@ -86,6 +86,11 @@ class Conversations:
         if len(news) < MAX_NEWS:
             await notify(self._database, "clients", news)
 
+    def end_streams(self) -> None:
+        """End all streams that would stay open: the process stops, and clients come back to another one."""
+        self.listeners.close()
+        self.streams.close()
+
     def _new_question_id(self) -> str:
         """An id that nobody can guess or make, so that only answers to questions of ours are kept for anybody."""
         return self.sealer.seal(_QUESTION, uuid4().bytes, seconds=QUESTION_SECONDS)

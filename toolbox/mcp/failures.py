@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import structlog
 
-from toolbox.errors import DatabaseUnavailable, ToolboxError
+from toolbox.errors import DatabaseUnavailable, Overloaded, ToolboxError
 from toolbox.mcp.messages import INTERNAL_ERROR, MISSING_CAPABILITY, ProtocolError
 from toolbox.tools.client import MissingCapability
 
@@ -21,6 +21,8 @@ def to_protocol_error(error: Exception) -> ProtocolError:
         return ProtocolError(MISSING_CAPABILITY, error.message, data={"requiredCapabilities": error.required})
     if isinstance(error, ToolboxError) and error.status < SERVER_ERRORS:
         return ProtocolError(error.jsonrpc_code, error.message)
+    if isinstance(error, Overloaded):
+        return ProtocolError(INTERNAL_ERROR, error.message)
     error_id = uuid4().hex
     if isinstance(error, DatabaseUnavailable):
         logger.warning("a request needs the database", reason=error.message, error_id=error_id)

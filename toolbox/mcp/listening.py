@@ -20,6 +20,9 @@ logger = structlog.get_logger(__name__)
 RESOURCE = "resource:"
 """Before the URI of a resource whose content has changed."""
 
+RETRY_SECONDS = 5.0
+"""How soon lists are compared again after the database did not answer."""
+
 Kind = Literal["tools", "prompts", "resources"]
 KINDS: tuple[Kind, ...] = ("tools", "prompts", "resources")
 
@@ -142,13 +145,19 @@ class Listeners:
 
     async def _compare(self) -> None:
         try:
-            while self._compare_again:
+            while self._compare_again and not self._is_closing:
                 self._compare_again = False
-                await self._compare_once()
-        except ToolboxError as error:
-            logger.warning("whether lists have changed is not known", reason=error.message)
+                await self._try_to_compare()
         finally:
             self._comparing = None
+
+    async def _try_to_compare(self) -> None:
+        try:
+            await self._compare_once()
+        except ToolboxError as error:
+            logger.warning("whether lists have changed is not known; trying again", reason=error.message)
+            self._compare_again = True
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _compare_once(self) -> None:
         now = dict[Hashable, object]()

@@ -53,6 +53,7 @@ class Overview:
             revision, counts = await self._repository.count_catalogue(self._revision, limit=MAX_CATEGORIES)
         except DatabaseUnavailable as error:
             logger.warning("find_tool names the categories that were last known", reason=error.message)
+            stamp = self._freshness.stamp_of_failure()
         else:
             if counts is not None:
                 self._shown = show_categories(self._meta_tools, counts, self._shown)

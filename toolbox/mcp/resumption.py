@@ -41,6 +41,7 @@ class StreamLog:
     def __init__(self, database: Database, events: Events) -> None:
         self._database = database
         self._waiting = dict[UUID, set[asyncio.Event]]()
+        self._is_closing = False
         events.subscribe("streams", self._hear)
 
     async def add(self, stream: UUID, event: StreamEvent) -> None:
@@ -70,7 +71,7 @@ class StreamLog:
         try:
             if not await self._exists(stream):
                 raise NotFound("there is no such stream, or its time is over: send the request again")
-            while True:
+            while not self._is_closing:
                 wake.clear()
                 for event in await self._read(stream, after):
                     after = event.sequence
@@ -83,6 +84,13 @@ class StreamLog:
             self._waiting[stream].discard(wake)
             if not self._waiting[stream]:
                 del self._waiting[stream]
+
+    def close(self) -> None:
+        """Let all readers end before the answer: the process stops, and they can come back to another one."""
+        self._is_closing = True
+        for waiting in self._waiting.values():
+            for wake in waiting:
+                wake.set()
 
     async def _exists(self, stream: UUID) -> bool:
         return await self._database.fetch_row("select from stream_events where stream = $1 limit 1", stream) is not None
@@ -123,7 +131,8 @@ class KeptChannel(Channel):
     async def offer(self, message: bytes) -> None:
         """Send a message that is not worth keeping."""
         await self._begin()
-        await super().offer(message)
+        if self.accepts_stream and not self._writing.locked():
+            await self._write(encode_event(message))
 
     async def keep_alive(self) -> None:
         """Say nothing, on a stream that can be left."""

@@ -15,6 +15,8 @@ logger = structlog.get_logger(__name__)
 
 MAX_AGE_SECONDS = 1.0
 """How long what was read counts where nobody says that something has changed."""
+RETRY_SECONDS = 5.0
+"""How long what was last known counts after the database did not answer."""
 
 
 class Freshness:
@@ -33,6 +35,10 @@ class Freshness:
     def stamp(self) -> tuple[int, float]:
         """Taken before something is read."""
         return self._changes, time.monotonic() + self._max_age_seconds
+
+    def stamp_of_failure(self) -> tuple[int, float]:
+        """For what is kept because nothing newer could be read."""
+        return self._changes, time.monotonic() + min(self._max_age_seconds, RETRY_SECONDS)
 
     def is_fresh(self, stamp: tuple[int, float]) -> bool:
         """Whether what was read under this stamp still counts."""
@@ -69,7 +75,7 @@ class ToolsetDirectory:
             if known is None:
                 raise
             logger.warning("a toolset is served as it was last known", toolset=name, reason=error.message)
-            toolset = known.toolset
+            toolset, stamp = known.toolset, self._freshness.stamp_of_failure()
         if toolset:
             self._entries[name] = _Entry(toolset, stamp)
         else:  # names that do not exist are not kept: there are too many of them
