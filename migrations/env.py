@@ -5,6 +5,7 @@ from alembic import context
 
 import toolbox.calls.models
 import toolbox.index.models
+import toolbox.learning.models
 import toolbox.mcp.models
 import toolbox.tasks.models
 import toolbox.tools.models

@@ -18,6 +18,8 @@ from toolbox.errors import ToolError
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a tool name looks like: hosts prefix names, and many model providers cap them at 64 characters."""
 
+ANONYMOUS = "anonymous"
+"""The caller of whom nothing is known."""
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """A point in time, as JSON: RFC 3339 with its offset."""

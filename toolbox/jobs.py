@@ -7,19 +7,21 @@ import structlog
 from toolbox.database import Database
 from toolbox.embeddings.base import Embedder
 from toolbox.index.embeddings import Model
+from toolbox.learning.vectors import embed_uses
 from toolbox.queue import Job, Queue, delete_old_jobs
 from toolbox.tasks.repository import delete_expired_tasks
 from toolbox.tools.sync import embed_missing
 
 logger = structlog.get_logger(__name__)
 
-EMBED = "embed"
 EMBED_ATTEMPTS = 20
 """Enough, with the pauses between them, to outlast an hour without the model."""
 RETENTION = "retention"
 DAILY = "17 3 * * *"
 QUEUE_RETENTION_DAYS = 7
 """How long the queue remembers what it did, and jobs that failed."""
+USE_RETENTION_DAYS = 365
+"""By then a use says next to nothing (USE_HALF_LIFE_DAYS)."""
 BATCH = 5_000
 """Rows deleted at once: few enough that nobody waits for their locks."""
 
@@ -39,8 +41,14 @@ def register_jobs(
 
         async def embed_tools(_job: Job) -> None:
             logger.info("tools were embedded", tools=await embed_missing(database, model, embedder))
+            await embed_uses(database, model, embedder)
 
-        queue.register(EMBED, embed_tools, attempts=EMBED_ATTEMPTS)
+        queue.register(embed_job(model), embed_tools, attempts=EMBED_ATTEMPTS)
+
+
+def embed_job(model: Model) -> str:
+    """The kind of the job that embeds what a model has not seen: each has one, as replicas may have different ones."""
+    return f"embed:{model.name}"
 
 
 async def delete_old_rows(database: Database, *, call_retention_days: int) -> None:
@@ -49,6 +57,8 @@ async def delete_old_rows(database: Database, *, call_retention_days: int) -> No
     if call_retention_days:
         calls = await _delete_old(database, "calls", "started_at", _days_ago(call_retention_days))
         await _delete_old(database, "results", "created_at", _days_ago(call_retention_days))
+        await _delete_old(database, "searches", "created_at", _days_ago(call_retention_days))
+    await _delete_old(database, "uses", "created_at", _days_ago(USE_RETENTION_DAYS))
     jobs = await _delete_old_jobs(database, _days_ago(QUEUE_RETENTION_DAYS))
     tasks = await _delete_expired_tasks(database)
     logger.info("old rows were deleted", calls=calls, jobs=jobs, tasks=tasks)

@@ -21,8 +21,9 @@ from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
 from toolbox.events import Events, notify
-from toolbox.index.embeddings import Model, register_model
-from toolbox.jobs import EMBED, register_jobs
+from toolbox.index.embeddings import Model, count_pending, find_model, register_model
+from toolbox.jobs import embed_job, register_jobs
+from toolbox.learning.recorder import UseRecorder
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
 from toolbox.redis import create_redis
@@ -86,16 +87,30 @@ class Services(Struct):
                 self.database,
                 list(self.registry),
                 replica_id=replica.id if replica else None,
-                embed=self.embed,
+                embed=self.search.embed,
                 report=report,
             )
         except EmbeddingError as error:
             self.failure = error.message
             done = SyncReport()
-            await self.queue.enqueue(EMBED, key=EMBED)  # whoever has a working model first
+            await self._embed_later()  # whoever has a working model first
         else:
             self.failure = None
+        if self.search.embed is not self.embed:
+            await self._switch_models()
         self.sync_report = self.sync_report or done
+
+    async def _switch_models(self) -> None:
+        """Search with the wanted model as soon as it has seen the whole catalogue; until then, have it work at that."""
+        if self.embed and await count_pending(self.database, self.embed[0]):
+            await self._embed_later()
+            return
+        self.search.embed = self.embed
+        logger.info("search has switched to another model", model=self.search.model_name)
+
+    async def _embed_later(self) -> None:
+        if self.embed:
+            await self.queue.enqueue(embed_job(self.embed[0]), key=embed_job(self.embed[0]))
 
     async def warm_up(self) -> None:
         """Let a model load before the first query waits for it, and an endpoint that failed be tried without one.
@@ -157,7 +172,10 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         )
         stack.callback(executor.close)
         await stack.enter_async_context(history.running())
-        calls = CallService(registry, repository, executor, history, ResultStore(database))
+        recorder = UseRecorder(database, embed) if settings.learn_from_use else None
+        if recorder:
+            await stack.enter_async_context(recorder.running())
+        calls = CallService(registry, repository, executor, history, ResultStore(database), recorder)
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         yield Services(
             settings=settings,
@@ -166,7 +184,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             registry=registry,
             tools=repository,
             toolsets=ToolsetService(database),
-            search=SearchService(database, embed),
+            search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
             calls=calls,
             tasks=TaskService(database, queue),
             history=history,
@@ -220,6 +238,26 @@ async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) 
         said = services.failure
         synced.set()
         await asyncio.sleep(BEAT_SECONDS)
+
+
+async def _find_complete(
+    database: Database, wanted: tuple[Model, Embedder] | None, plugins: Plugins
+) -> tuple[Model, Embedder] | None:
+    """The model to search with at first: another one that is here, if it knows more tools than the wanted one.
+
+    So a change of models costs no search: whoever had the old one goes on with it until the new one is complete.
+    """
+    if wanted is None:
+        return None
+    others = [other for other in plugins.embedders.values() if other.name != wanted[0].name]
+    known = [(model, other) for other in others if (model := await find_model(database, other))]
+    least = await count_pending(database, wanted[0]) if known else 0
+    best = wanted
+    for model, other in known:
+        pending = await count_pending(database, model)
+        if pending < least:
+            best, least = (model, other), pending
+    return best
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,10 @@
 A secret may also come from a file: DATABASE_URL_FILE names a file that holds DATABASE_URL.
 """
 
+import contextlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from toolbox.errors import SettingsError
+from toolbox.errors import DatabaseUnavailable, SettingsError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -115,6 +116,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedding_timeout: Annotated[
         float, Meta(gt=0, description="Seconds that a search waits for the endpoint, then it goes on by words alone.")
     ] = 5.0
+    learn_from_use: Annotated[
+        bool, Meta(description="Lift tools that were called with success after searches like the one at hand.")
+    ] = True
     enable_cache: Annotated[bool, Meta(description="Remember embeddings: in memory, and in Redis if there is one.")] = (
         True
     )
@@ -180,6 +184,26 @@ def refuse_exposure(settings: Settings) -> None:
             f"HOST={settings.host} can be reached by others, and callers need no key: set ALLOW_ANONYMOUS=true if that "
             "is meant, or HOST=127.0.0.1"
         )
+
+
+@contextlib.contextmanager
+def naming_database(settings: Settings) -> Iterator[None]:
+    """Add to the error of a database that cannot be used which setting leads there, and to which host.
+
+    A database without a host in its URL is behind a socket: ToolBox's own, most likely, which nobody has set.
+    """
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        address = _address(settings.database_url.reveal()) if settings.database_url else ""
+        if not address or error.message.startswith("DATABASE_URL"):
+            raise
+        raise DatabaseUnavailable(f"DATABASE_URL ({address}): {error.message}") from error
+
+
+def _address(url: str) -> str:
+    """Host and port of a URL, never the user or the password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def describe_settings() -> list[tuple[str, str, str]]:

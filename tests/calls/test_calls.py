@@ -12,9 +12,10 @@ import pytest
 
 from tests.conftest import execute
 from toolbox import ImageContent, TextContent, ToolContext, ToolResult, tool
+from toolbox.batches import MAX_BUFFERED
 from toolbox.calls import executor as executor_module
 from toolbox.calls.executor import Executor
-from toolbox.calls.history import MAX_BUFFERED, CallRecord, History
+from toolbox.calls.history import CallRecord, History
 from toolbox.calls.service import CallRequest
 from toolbox.database import Database, open_database
 from toolbox.definitions import ToolDefinition

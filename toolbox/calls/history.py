@@ -1,31 +1,18 @@
-"""History: every call becomes a row, written in batches so that calls do not wait for each other's disk.
+"""History: every call becomes a row.
 
 Whoever hands out an execution id waits for its row first (`write`); everybody else leaves it to the next batch
-(`record`). The buffer is bounded; what had to be dropped is counted and said in the log.
+(`record`).
 """
 
-import asyncio
-import contextlib
-from collections import deque
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import structlog
 from msgspec import Raw, Struct
 
+from toolbox.batches import BatchWriter
 from toolbox.database import Database
 from toolbox.definitions import Moment
-from toolbox.errors import DatabaseUnavailable
-
-logger = structlog.get_logger(__name__)
-
-MAX_BUFFERED = 10_000
-MAX_BATCH = 500
-LINGER_SECONDS = 0.05
-RETRY_SECONDS = 1.0
-WRITE_TIMEOUT_SECONDS = 5.0
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
@@ -83,25 +70,18 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._buffer: deque[tuple[CallRecord, asyncio.Future[None] | None]] = deque()
-        self._wake = asyncio.Event()
-        self._is_urgent = asyncio.Event()
-        self._is_closing = False
-        self.dropped = 0
-
-    def record(self, call: CallRecord) -> None:
+        self._writer = BatchWriter[CallRecord](self._insert, "calls")
+        self.record = self._writer.add
         """Leave a call to the next batch."""
-        self._append(call, None)
-
-    async def write(self, call: CallRecord) -> bool:
+        self.write = self._writer.write
         """Record a call and wait until it is on disk; false if that takes too long, and it is written later."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._append(call, written)
-        try:
-            await asyncio.wait_for(written, WRITE_TIMEOUT_SECONDS)
-        except TimeoutError:
-            return False
-        return True
+        self.running = self._writer.running
+        """Write in the background until the block ends, and then what is left."""
+
+    @property
+    def dropped(self) -> int:
+        """How many calls could not be kept."""
+        return self._writer.dropped
 
     async def read(self, call_id: UUID, caller: str) -> StoredCall | None:
         """A call of this caller."""
@@ -123,76 +103,6 @@ class History:
             tool_name,
         )
         return CallStatistics(**row) if row else CallStatistics(0, 0, None, None, None)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Write in the background until the block ends, and then what is left."""
-        writer = asyncio.create_task(self._write_batches())
-        try:
-            yield
-        finally:
-            self._is_closing = True
-            self._is_urgent.set()
-            self._wake.set()
-            await writer
-
-    def _append(self, call: CallRecord, written: asyncio.Future[None] | None) -> None:
-        if len(self._buffer) >= MAX_BUFFERED:
-            self.dropped += 1
-            self._buffer.popleft()
-            if self.dropped % 1000 == 1:
-                logger.error("calls are dropped from the history: the database does not keep up", dropped=self.dropped)
-        self._buffer.append((call, written))
-        if written:
-            self._is_urgent.set()
-        self._wake.set()
-
-    async def _write_batches(self) -> None:
-        while True:
-            await self._wake.wait()
-            await self._gather()
-            self._wake.clear()
-            while self._buffer:
-                if not await self._write_batch() and self._is_closing:
-                    logger.error("calls are lost: the database is gone at shutdown", lost=len(self._buffer))
-                    return
-            if self._is_closing:
-                return
-
-    async def _gather(self) -> None:
-        """Let calls that nobody waits for come together; one that somebody waits for is written at once."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_urgent.wait(), LINGER_SECONDS)
-        self._is_urgent.clear()
-
-    async def _write_batch(self) -> bool:
-        batch = [self._buffer.popleft() for _ in range(min(MAX_BATCH, len(self._buffer)))]
-        try:
-            await self._insert_or_drop([call for call, _ in batch])
-        except DatabaseUnavailable as error:
-            logger.warning("the history waits for the database", waiting=len(batch), reason=error.message)
-            self._buffer.extendleft(reversed(batch))
-            await asyncio.sleep(0 if self._is_closing else RETRY_SECONDS)
-            return False
-        for _, written in batch:
-            if written and not written.done():
-                written.set_result(None)
-        return True
-
-    async def _insert_or_drop(self, calls: list[CallRecord]) -> None:
-        """Insert all; if something in one of them cannot be stored, halve until only that one is left out."""
-        try:
-            await self._insert(calls)
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - the writer must survive whatever a tool gave back
-            if len(calls) == 1:
-                self.dropped += 1
-                logger.error("a call cannot be stored", execution_id=str(calls[0].id), reason=str(error))
-                return
-            middle = len(calls) // 2
-            await self._insert_or_drop(calls[:middle])
-            await self._insert_or_drop(calls[middle:])
 
     async def _insert(self, calls: list[CallRecord]) -> None:
         records = [tuple(getattr(call, name) for name in _COLUMNS) for call in calls]

@@ -13,10 +13,9 @@ from toolbox.calls.handles import MAX_NUMBER, MAX_URI, Handle
 from toolbox.calls.history import History
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall, to_response
 from toolbox.calls.service import CallService
+from toolbox.definitions import ANONYMOUS
 from toolbox.errors import NotFound
 from toolbox.problems import problem_responses
-
-CALLER = "anonymous"
 
 CallId = Annotated[str, PathParameter(schema_extra={"format": "uuid"})]
 """Read in the handler, so that what is no UUID is a call that does not exist, in words of our own."""
@@ -37,7 +36,7 @@ async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[Call
     A tool that fails is an answer with `success: false`. The call is recorded before this answers, so its
     `execution_id` can be read back.
     """
-    return to_response(await calls.call_tool(data.to_call(CALLER, "rest")))
+    return to_response(await calls.call_tool(data.to_call(ANONYMOUS, "rest")))
 
 
 @get(
@@ -51,7 +50,7 @@ async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[Call
 async def get_call(call_id: CallId, history: NamedDependency[History]) -> Response[bytes]:
     """One of your own calls, as it was recorded."""
     try:
-        call = await history.read(UUID(call_id), CALLER)
+        call = await history.read(UUID(call_id), ANONYMOUS)
     except ValueError:
         call = None
     if call is None:
@@ -83,7 +82,7 @@ async def get_result(
         handle = Handle(UUID(call_id), at, offset, limit)
     except ValueError as error:
         raise NotFound(f"there is no result {call_id[:100]!r} of yours") from error
-    read = await calls.read_result(handle, CALLER)
+    read = await calls.read_result(handle, ANONYMOUS)
     headers = {"X-Total-Count": str(read.page.total)}
     if read.next:
         headers["Link"] = f'<{read.next.path}>; rel="next"'

@@ -17,6 +17,7 @@ from toolbox.calls.history import CallRecord, History
 from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
 from toolbox.errors import DatabaseUnavailable, ToolNotFound, ToolNotHere, ToolNotRunnable
+from toolbox.learning.recorder import UseRecorder
 from toolbox.tools.client import SILENT, Client, MissingCapability
 from toolbox.tools.registry import RegisteredTool, Registry
 from toolbox.tools.repository import ToolRepository
@@ -88,7 +89,10 @@ class CallService:
         executor: Executor,
         history: History,
         results: ResultStore,
+        recorder: UseRecorder | None = None,
     ) -> None:
+        """With `recorder`, search learns from what is called."""
+        self._recorder = recorder
         self._registry = registry
         self._repository = repository
         self._executor = executor
@@ -148,6 +152,8 @@ class CallService:
         excerpt = await self._shorten(tool, request, outcome, execution_id)
         if excerpt and any(document.id == execution_id for document in excerpt.documents):
             done = structs.replace(done, result=None)  # it is kept whole already, and read from there
+        if self._recorder and done.success:
+            self._recorder.called(request.caller, tool.name)
         if durable:
             await self._history.write(done)
         else:

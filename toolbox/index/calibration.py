@@ -7,6 +7,7 @@ their mean and deviation are kept with the model, and search reads its own score
 
 from typing import TYPE_CHECKING, Protocol
 
+import numpy
 from pgvector import HalfVector
 
 from toolbox.database import Database
@@ -45,6 +46,7 @@ async def calibrate(database: Database, model: CalibratedModel, embedder: Embedd
     if not await _is_due(database, model):
         return False
     vectors = await _generic_vectors(embedder)
+    likeness = _likeness(vectors)
     stems = [(number, stem) for number, text in enumerate(GENERIC_QUERIES) for stem in set(lexemes(text))]
     await database.execute(
         _measurement(model),
@@ -52,8 +54,17 @@ async def calibrate(database: Database, model: CalibratedModel, embedder: Embedd
         [HalfVector(vector) for vector in vectors],
         [number for number, _ in stems],
         [stem for _, stem in stems],
+        float(likeness.mean()),
+        float(likeness.std()),
     )
     return True
+
+
+def _likeness(vectors: "Vectors") -> "Vectors":
+    """The cosines between requests that have nothing to do with each other."""
+    matrix = numpy.asarray(vectors)
+    cosines: Vectors = (matrix @ matrix.T)[numpy.triu_indices(len(matrix), 1)]
+    return cosines
 
 
 async def _is_due(database: Database, model: CalibratedModel) -> bool:
@@ -107,7 +118,8 @@ def _measurement(model: CalibratedModel) -> str:
         )
         update models set
             calibrated_tools = (select count(*) from embeddings where model_id = {model.id}),
-            cosine_mean = v.mean, cosine_deviation = v.deviation, text_mean = w.mean, text_deviation = w.deviation
+            cosine_mean = v.mean, cosine_deviation = v.deviation, text_mean = w.mean, text_deviation = w.deviation,
+            query_mean = $5, query_deviation = $6
         from (select avg(score) as mean, stddev_pop(score) as deviation from by_vector) v,
              (select avg(score) as mean, stddev_pop(score) as deviation from by_words) w
         where id = {model.id}

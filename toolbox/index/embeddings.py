@@ -44,8 +44,17 @@ async def register_model(database: Database, embedder: Embedder) -> Model:
             f"{row['dimensions']} under this name; a changed model needs a name of its own (EMBEDDING_MODEL)"
         )
     model = Model(row["id"], embedder.name, embedder.dimensions)
-    await _create_vector_index(database, model)
+    for table in ("embeddings", "use_embeddings"):
+        await _create_vector_index(database, model, table)
     return model
+
+
+async def find_model(database: Database, embedder: Embedder) -> Model | None:
+    """The model of an embedder, if it was ever used with this catalogue."""
+    row = await database.fetch_row(
+        "select id from models where name = $1 and dimensions = $2", embedder.name, embedder.dimensions
+    )
+    return Model(row["id"], embedder.name, embedder.dimensions) if row else None
 
 
 async def fill_embeddings(
@@ -108,15 +117,15 @@ async def _store(
         )
 
 
-async def _create_vector_index(database: Database, model: Model) -> None:
+async def _create_vector_index(database: Database, model: Model, table: str) -> None:
     """An HNSW index needs a fixed dimension, and one over all models would mix them: each has a partial one.
 
     A new model has no vectors yet, so the index is made in an instant and blocks nobody.
     """
-    name = f"ix_embeddings_model_{model.id}"
+    name = f"ix_{table}_model_{model.id}"
     if await database.fetch_row("select 1 from pg_class where relname = $1 and relkind = 'i'", name):
         return
     await database.execute(
-        f"create index if not exists {name} on embeddings "
+        f"create index if not exists {name} on {table} "
         f"using hnsw ((embedding::halfvec({model.dimensions})) halfvec_cosine_ops) where model_id = {model.id}"
     )

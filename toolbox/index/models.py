@@ -39,6 +39,8 @@ class ModelRow(DefaultBase):
     cosine_deviation: Mapped[float | None] = mapped_column(Double)
     text_mean: Mapped[float | None] = mapped_column(Double)
     text_deviation: Mapped[float | None] = mapped_column(Double)
+    query_mean: Mapped[float | None] = mapped_column(Double)
+    query_deviation: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 
 

@@ -37,6 +37,8 @@ class Explanation(Struct, frozen=True):
     searched: Searched
     clause_meaning: Stage | UnsetType = UNSET
     clause_words: Stage | UnsetType = UNSET
+    use: Stage | UnsetType = UNSET
+    """How near the query is to those for which the tool was used, in deviations."""
 
 
 _NAMES: dict[int, Literal["exact", "near"]] = {EXACT_NAME: "exact", NEAR_NAME: "near"}
@@ -44,7 +46,8 @@ _NAMES: dict[int, Literal["exact", "near"]] = {EXACT_NAME: "exact", NEAR_NAME: "
 
 def explain(row: Mapping[str, Any], searched: Searched) -> Explanation:
     """Read a row that was fetched with its explanation."""
-    has_clauses = "clause_text_score" in row.keys()  # noqa: SIM118 - a record of asyncpg looks for values with `in`
+    columns = set(row.keys())
+    has_clauses = "clause_text_score" in columns
     return Explanation(
         _rounded(row["score"]),
         _NAMES.get(row["name_match"]),
@@ -54,6 +57,7 @@ def explain(row: Mapping[str, Any], searched: Searched) -> Explanation:
         searched,
         _stage(row, "clause_cosine") if has_clauses else UNSET,
         _stage(row, "clause_text") if has_clauses else UNSET,
+        _stage(row, "use") if "use_score" in columns else UNSET,
     )
 
 

@@ -24,6 +24,16 @@ _LOGISTIC_AS_NORMAL = 1.702
 _LEAST_DEVIATION = 0.02
 
 
+QUORUM = 2
+"""So many callers must have used a tool before it is lifted for others: one alone moves only their own searches."""
+NEAR_USES = 400
+"""How many uses for the nearest queries are looked at."""
+USE_HALF_LIFE_DAYS = 90.0
+EXPECTED_USE = 1.1
+"""What a use is like, in deviations, of a tool that is found but not right; and one more per point of its score."""
+LEAST_LIFT = -1.0
+
+
 class Ranking(Struct, frozen=True):
     """The stages of a search and their weights, as measured (docs/search.md); 0 leaves one out."""
 
@@ -33,6 +43,8 @@ class Ranking(Struct, frozen=True):
     """Of the words that were probably meant, beside those that were written."""
     names: bool = True
     """Whether names that the query spells out come first."""
+    uses: float = 0.4
+    """Of what was used for queries like this one, beyond what the score lets expect."""
 
 
 class Scores(Struct, frozen=True):
@@ -41,6 +53,8 @@ class Scores(Struct, frozen=True):
     cosine: float | None
     text_score: float
     name_match: int = 0
+    lift: float = 0.0
+    """What its use for queries like this one adds."""
 
 
 class Calibration(Struct, frozen=True):
@@ -85,4 +99,5 @@ def _evidence(scores: Scores, calibration: Calibration, *, has_words: bool) -> f
     if scores.cosine is None:
         return words
     meaning = (scores.cosine - calibration.cosine_mean) / max(calibration.cosine_deviation, _LEAST_DEVIATION)
-    return (meaning + _WORDS_BESIDE_MEANING * words) / _SPREAD_OF_BOTH if has_words else meaning
+    found = (meaning + _WORDS_BESIDE_MEANING * words) / _SPREAD_OF_BOTH if has_words else meaning
+    return found + max(scores.lift, 0.0)

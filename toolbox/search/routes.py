@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
+from toolbox.definitions import ANONYMOUS
 from toolbox.problems import problem_responses
 from toolbox.search.schemas import FindRequest, Match, to_match
 from toolbox.search.service import SearchService
@@ -36,7 +37,7 @@ async def find_tool(
     The header `X-Search-Degraded: true` says that the embedding model failed and words alone were searched; so does
     `degraded` in each match.
     """
-    found = await search.find_tools(data.to_query(settings))
+    found = await search.find_tools(data.to_query(settings, ANONYMOUS))
     headers = {"X-Search-Degraded": "true"} if found.is_degraded else {}
     marked = {"degraded": True} if found.is_degraded else {}
     body = msgspec.json.encode([to_match(match, data.detail, registry) | marked for match in found.matches])

@@ -42,7 +42,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     )
     explain: Annotated[bool, Meta(description="Say of each match what every stage of the search adds.")] = False
 
-    def to_query(self, settings: Settings) -> SearchQuery:
+    def to_query(self, settings: Settings, caller: str) -> SearchQuery:
         """The request with the operator's defaults filled in; every way to search comes through here.
 
         Raises:
@@ -60,6 +60,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
             self.explain,
+            caller if settings.learn_from_use else None,
         )
 
 

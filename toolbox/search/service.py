@@ -18,6 +18,7 @@ from toolbox.errors import EmbeddingError, NotFound, ToolNotFound
 from toolbox.index.embeddings import Model
 from toolbox.index.fields import split_name
 from toolbox.index.lexemes import lexemes
+from toolbox.learning.recorder import UseRecorder
 from toolbox.search.clauses import split_clauses
 from toolbox.search.duplicates import Duplicate, find_duplicates
 from toolbox.search.explanation import Explanation, Searched, explain
@@ -42,6 +43,8 @@ class SearchQuery(Struct, frozen=True):
     use_hybrid: bool = True
     vector_weight: float = 0.6
     explain: bool = False
+    caller: str | None = None
+    """Who asks; None: what was used does not count, and nothing is remembered."""
 
 
 class ToolMatch(Struct, frozen=True):
@@ -70,18 +73,25 @@ class SearchService:
     """Searches the catalogue. Without an embedder it searches by words."""
 
     def __init__(
-        self, database: Database, embed: tuple[Model, Embedder] | None, ranking: Ranking = _AS_MEASURED
+        self,
+        database: Database,
+        embed: tuple[Model, Embedder] | None,
+        ranking: Ranking = _AS_MEASURED,
+        recorder: UseRecorder | None = None,
     ) -> None:
+        """With `recorder`, searches are remembered, so that calls can be tied to them."""
+        self._recorder = recorder
         self._database = database
         self._repository = ToolRepository(database)
         self._spelling = Spelling(database)
-        self._embed = embed
+        self.embed = embed
+        """The model that is searched with; another can be put in its place at any time."""
         self._ranking = ranking
 
     @property
     def model_name(self) -> str | None:
         """The embedding model that is searched with."""
-        return self._embed[0].name if self._embed else None
+        return self.embed[0].name if self.embed else None
 
     async def find_tools(self, query: SearchQuery) -> SearchResult:
         """Search.
@@ -89,10 +99,11 @@ class SearchService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        embed = self.embed  # the same one all along, also if another takes its place meanwhile
         corrected = await self._correct(query.text)
         clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
         begun = time.perf_counter()
-        vectors, is_degraded = await self._embed_query(query.text, corrected, clauses)
+        vectors, is_degraded = await _embed_query(embed, query.text, corrected, clauses)
         embedded = time.perf_counter()
         wanted = Wanted(
             query.text,
@@ -104,15 +115,19 @@ class SearchService:
             query.filter,
             query.vector_weight,
             query.limit,
+            query.caller,
             query.explain,
         )
-        statement = build_statement(wanted, self._embed[0] if self._embed else None, self._ranking)
+        statement = build_statement(wanted, embed[0] if embed else None, self._ranking)
         rows = await self._database.fetch(statement.sql, *statement.values)
         done = time.perf_counter()
         searched = Searched(list(wanted.stems), corrected, clauses, _ms(embedded - begun), _ms(done - embedded))
         calibration = _calibration(rows)
+        matches = _to_matches(rows, query, calibration, searched)
+        if query.caller is not None and self._recorder:
+            self._recorder.searched(query.caller, query.text, [match.tool.id for match in matches])
         return SearchResult(
-            _to_matches(rows, query, calibration, searched),
+            matches,
             is_degraded,
             searched.embedding_ms,
             searched.database_ms,
@@ -126,9 +141,9 @@ class SearchService:
             ToolNotFound: No active tool has this name.
             NotFound: There is no embedding model.
         """
-        if self._embed is None:
+        if self.embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
-        model, _ = self._embed
+        model, _ = self.embed
         vector_type = f"halfvec({model.dimensions})"
         rows = await self._database.fetch(
             f"""
@@ -159,9 +174,9 @@ class SearchService:
         Raises:
             NotFound: There is no embedding model.
         """
-        if self._embed is None:
+        if self.embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
-        return await find_duplicates(self._database, self._embed[0], least=least, report=report)
+        return await find_duplicates(self._database, self.embed[0], least=least, report=report)
 
     async def _correct(self, text: str) -> str | None:
         """The text with the words that were probably meant, if there are any."""
@@ -176,23 +191,26 @@ class SearchService:
             stems = dict.fromkeys(lexemes(split_name(corrected)), self._ranking.corrections) | stems
         return stems
 
-    async def _embed_query(self, text: str, corrected: str | None, clauses: list[str]) -> "tuple[Vectors | None, bool]":
-        """The vector of the query, then those of its clauses.
 
-        A corrected query lies between what was written and what was probably meant: neither is certain.
-        """
-        if self._embed is None:
-            return None, False
-        texts = [text, *([corrected] if corrected else []), *clauses]
-        try:
-            vectors = await self._embed[1].embed(texts, "query")
-        except EmbeddingError as error:
-            logger.warning("search goes on by words alone", reason=error.message)
-            return None, True
-        if corrected:
-            middle = vectors[0] + vectors[1]
-            vectors = numpy.concatenate([[middle / numpy.linalg.norm(middle)], vectors[2:]])
-        return vectors, False
+async def _embed_query(
+    embed: tuple[Model, Embedder] | None, text: str, corrected: str | None, clauses: list[str]
+) -> "tuple[Vectors | None, bool]":
+    """The vector of the query, then those of its clauses.
+
+    A corrected query lies between what was written and what was probably meant: neither is certain.
+    """
+    if embed is None:
+        return None, False
+    texts = [text, *([corrected] if corrected else []), *clauses]
+    try:
+        vectors = await embed[1].embed(texts, "query")
+    except EmbeddingError as error:
+        logger.warning("search goes on by words alone", reason=error.message)
+        return None, True
+    if corrected:
+        middle = vectors[0] + vectors[1]
+        vectors = numpy.concatenate([[middle / numpy.linalg.norm(middle)], vectors[2:]])
+    return vectors, False
 
 
 def _ms(seconds: float) -> float:
@@ -207,7 +225,7 @@ def _calibration(rows: list[Any]) -> Calibration:
 
 
 def _to_matches(rows: list[Any], query: SearchQuery, calibration: Calibration, searched: Searched) -> list[ToolMatch]:
-    ranked = [Scores(row["cosine"], row["text_score"], row["name_match"]) for row in rows]
+    ranked = [Scores(row["cosine"], row["text_score"], row["name_match"], row["lift"]) for row in rows]
     # A query in another language matches no word: that says nothing about how well the meaning matches.
     has_words = any(scores.text_score for scores in ranked)
     found = similarities(ranked, calibration, has_words=has_words)

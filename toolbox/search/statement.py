@@ -13,7 +13,17 @@ from pgvector import HalfVector
 from toolbox.index.embeddings import Model
 from toolbox.index.fields import name_key
 from toolbox.index.lexemes import name_lexemes
-from toolbox.search.ranking import EXACT_NAME, NEAR_NAME, Calibration, Ranking
+from toolbox.search.ranking import (
+    EXACT_NAME,
+    EXPECTED_USE,
+    LEAST_LIFT,
+    NEAR_NAME,
+    NEAR_USES,
+    QUORUM,
+    USE_HALF_LIFE_DAYS,
+    Calibration,
+    Ranking,
+)
 from toolbox.tools.repository import COLUMNS, ToolFilter
 
 if TYPE_CHECKING:
@@ -37,6 +47,8 @@ class Wanted(Struct, frozen=True):
     filter: ToolFilter
     vector_weight: float
     limit: int
+    caller: str | None = None
+    """For whom what was used counts; None: it does not."""
     explain: bool = False
 
 
@@ -66,6 +78,7 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     values = _Values()
     model = model if wanted.vector is not None else None
     has_clauses = bool(wanted.clause_stems and ranking.clauses)
+    has_uses = bool(model and wanted.caller is not None and ranking.uses)
     weight = values.add(wanted.vector_weight, "float8")
     condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
     values.values.extend(filter_values)
@@ -76,17 +89,19 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
         _by_words(is_selective),
         _by_vector(wanted, model, is_selective, values),
         _by_name(wanted, ranking, values),
-        _CANDIDATES,
+        _by_use(wanted, model, is_selective, values) if model and has_uses else "",
+        _candidates(has_uses=has_uses),
         _hits(),
         _clause_hits(wanted, values) if has_clauses else "",
-        _scored(wanted, model, has_clauses, values),
+        _scored(wanted, model, has_clauses, has_uses, values),
         _fused(weight, ranking.clauses if has_clauses else 0, explain=wanted.explain),
+        _lifted(ranking, explain=wanted.explain) if has_uses else _NOT_LIFTED,
     ]
     return Statement(
         f"""
         with {", ".join(part for part in parts if part)}
         select {COLUMNS}, f.*, {_CALIBRATION if model else _NO_CALIBRATION}
-        from fused f join tools t on t.id = f.tool_id {f"join models m on m.id = {model.id}" if model else ""}
+        from lifted f join tools t on t.id = f.tool_id {f"join models m on m.id = {model.id}" if model else ""}
         where {condition}
         order by f.name_match desc, f.score desc, t.name limit {values.add(wanted.limit, "int")}
         """,
@@ -94,10 +109,9 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     )
 
 
-_CANDIDATES = """
-        candidates as (
-            select tool_id from by_words union select tool_id from by_vector union select tool_id from by_name
-        )"""
+_NOT_LIFTED = "lifted as (select fused.*, 0::float8 as lift, base as score from fused)"
+_QUERY_MEAN, _QUERY_DEVIATION = 0.06, 0.08
+"""Of the cosines between queries, until they are measured."""
 _MEASURED = Calibration.__struct_fields__
 _CALIBRATION = ", ".join(f"m.{name}" for name in _MEASURED)
 _NO_CALIBRATION = ", ".join(f"null::float8 as {name}" for name in _MEASURED)
@@ -156,6 +170,46 @@ def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
         )"""
 
 
+def _by_use(wanted: Wanted, model: Model, is_selective: bool, values: _Values) -> str:
+    """How near the query is to those for which a tool was used: by the caller, or by a quorum of callers.
+
+    The nearest use of each caller counts, and of these the second best: so nobody alone lifts a tool for others. With
+    age a use becomes like one for any other query.
+    """
+    join = "join uses on uses.id = e.use_id join eligible on eligible.id = uses.tool_id" if is_selective else ""
+    distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
+    caller = values.add(wanted.caller, "text")
+    age = f"extract(epoch from now() - u.created_at) / {USE_HALF_LIFE_DAYS * 86400}"
+    return f"""
+        near_uses as materialized (
+            select u.tool_id, u.caller,
+                (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)}) * power(0.5, {age}) as likeness
+            from (
+                select e.use_id, {distance} as distance from use_embeddings e {join}
+                where e.model_id = {model.id} order by {distance} limit {NEAR_USES}
+            ) n join uses u on u.id = n.use_id
+        ),
+        by_use as materialized (
+            select tool_id, max(likeness) filter (where caller = {caller} or nth = {QUORUM})
+                / {_measured(model, "query_deviation", _QUERY_DEVIATION)} as likeness
+            from (
+                select tool_id, caller, max(likeness) as likeness,
+                    row_number() over (partition by tool_id order by max(likeness) desc) as nth
+                from near_uses group by tool_id, caller
+            ) by_caller
+            group by tool_id having bool_or(caller = {caller} or nth = {QUORUM})
+        )"""
+
+
+def _measured(model: Model, column: str, otherwise: float) -> str:
+    return f"coalesce((select nullif({column}, 0) from models where id = {model.id}), {otherwise})"
+
+
+def _candidates(*, has_uses: bool) -> str:
+    sources = ["by_words", "by_vector", "by_name", *(["by_use"] if has_uses else [])]
+    return f"candidates as ({' union '.join(f'select tool_id from {source}' for source in sources)})"
+
+
 def _hits() -> str:
     return """
         hits as materialized (
@@ -179,7 +233,7 @@ def _clause_hits(wanted: Wanted, values: _Values) -> str:
         )"""
 
 
-def _scored(wanted: Wanted, model: Model | None, has_clauses: bool, values: _Values) -> str:
+def _scored(wanted: Wanted, model: Model | None, has_clauses: bool, has_uses: bool, values: _Values) -> str:
     cosine, clause_cosine = "null::float8", "null::float8"
     if model:
         vector = values.add(wanted.vector, _vector_type(model))
@@ -191,11 +245,12 @@ def _scored(wanted: Wanted, model: Model | None, has_clauses: bool, values: _Val
     return f"""
         scored as materialized (
             select c.tool_id, {cosine} as cosine, coalesce(h.score, 0) as text_score {clause_columns},
-                coalesce(n.name_match, 0) as name_match
+                coalesce(n.name_match, 0) as name_match {", b.likeness as use_likeness" if has_uses else ""}
             from candidates c
             left join (select tool_id, sum(score) as score from hits group by tool_id) h on h.tool_id = c.tool_id
             {"left join clause_hits k on k.tool_id = c.tool_id" if has_clauses else ""}
             left join by_name n on n.tool_id = c.tool_id
+            {"left join by_use b on b.tool_id = c.tool_id" if has_uses else ""}
         )"""
 
 
@@ -213,9 +268,21 @@ def _fused(weight: str, clauses: float, *, explain: bool) -> str:
         score += f" + {clauses} * ({weight} * {_z('clause_cosine')} + (1 - {weight}) * {_z('clause_text')})"
     return f"""
         fused as materialized (
-            select tool_id, cosine, text_score, name_match, {score} as score
-            {_explained(weight, clauses) if explain else ""}
-            from scored
+            select scored.*, {score} as base {_explained(weight, clauses) if explain else ""} from scored
+        )"""
+
+
+def _lifted(ranking: Ranking, *, explain: bool) -> str:
+    """What use says beyond what the score lets expect; nothing of a tool that was not used."""
+    lift = f"greatest({LEAST_LIFT}, {ranking.uses} * (use_likeness - {EXPECTED_USE} - greatest(base, 0)))"
+    explained = (
+        ", use_likeness as use_score, lift as use_adds, rank() over (order by use_likeness desc nulls last) as use_rank"
+    )
+    return f"""
+        lifted as materialized (
+            select l.*, l.base + l.lift as score {explained if explain else ""} from (
+                select fused.*, case when use_likeness is null then 0 else {lift} end as lift from fused
+            ) l
         )"""
 
 

@@ -1,0 +1,128 @@
+"""Rows that are written in the background, in batches, so that nobody waits for each other's disk.
+
+The buffer is bounded; what had to be dropped is counted and said in the log.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Generic, TypeVar
+
+import structlog
+
+from toolbox.errors import DatabaseUnavailable
+
+logger = structlog.get_logger(__name__)
+
+MAX_BUFFERED = 10_000
+MAX_BATCH = 500
+LINGER_SECONDS = 0.05
+RETRY_SECONDS = 1.0
+WRITE_TIMEOUT_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class BatchWriter(Generic[T]):
+    """Collects rows and inserts them together."""
+
+    def __init__(self, insert: Callable[[list[T]], Awaitable[None]], what: str) -> None:
+        """`insert` writes some rows or none; `what` names them in the log."""
+        self._insert = insert
+        self._what = what
+        self._buffer: deque[tuple[T, asyncio.Future[None] | None]] = deque()
+        self._wake = asyncio.Event()
+        self._is_urgent = asyncio.Event()
+        self._is_closing = False
+        self.dropped = 0
+
+    def add(self, row: T) -> None:
+        """Leave a row to the next batch."""
+        self._append(row, None)
+
+    async def write(self, row: T) -> bool:
+        """Add a row and wait until it is on disk; false if that takes too long, and it is written later."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._append(row, written)
+        try:
+            await asyncio.wait_for(written, WRITE_TIMEOUT_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write in the background until the block ends, and then what is left."""
+        writer = asyncio.create_task(self._write_batches())
+        try:
+            yield
+        finally:
+            self._is_closing = True
+            self._is_urgent.set()
+            self._wake.set()
+            await writer
+
+    def _append(self, row: T, written: asyncio.Future[None] | None) -> None:
+        if len(self._buffer) >= MAX_BUFFERED:
+            self.dropped += 1
+            self._buffer.popleft()
+            if self.dropped % 1000 == 1:
+                logger.error("rows are dropped: the database does not keep up", of=self._what, dropped=self.dropped)
+        self._buffer.append((row, written))
+        if written:
+            self._is_urgent.set()
+        self._wake.set()
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._wake.wait()
+            await self._gather()
+            self._wake.clear()
+            while self._buffer:
+                if not await self._write_batch() and self._is_closing:
+                    lost = len(self._buffer)
+                    logger.error("rows are lost: the database is gone at shutdown", of=self._what, lost=lost)
+                    return
+            if self._is_closing:
+                return
+
+    async def _gather(self) -> None:
+        """Let rows that nobody waits for come together; one that somebody waits for is written at once."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_urgent.wait(), LINGER_SECONDS)
+        self._is_urgent.clear()
+
+    async def _write_batch(self) -> bool:
+        batch = [self._buffer.popleft() for _ in range(min(MAX_BATCH, len(self._buffer)))]
+        try:
+            await self._insert_or_drop([row for row, _ in batch])
+        except DatabaseUnavailable as error:
+            logger.warning("rows wait for the database", of=self._what, waiting=len(batch), reason=error.message)
+            self._buffer.extendleft(reversed(batch))
+            await asyncio.sleep(0 if self._is_closing else RETRY_SECONDS)
+            return False
+        for _, written in batch:
+            if written and not written.done():
+                written.set_result(None)
+        return True
+
+    async def _insert_or_drop(self, rows: list[T]) -> None:
+        """Insert all; if something in one of them cannot be stored, halve until only that one is left out."""
+        try:
+            await self._insert(rows)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the writer must survive whatever a tool gave back
+            if len(rows) == 1:
+                self.dropped += 1
+                logger.error("a row cannot be stored", of=self._what, id=_id_of(rows[0]), reason=str(error))
+                return
+            middle = len(rows) // 2
+            await self._insert_or_drop(rows[:middle])
+            await self._insert_or_drop(rows[middle:])
+
+
+def _id_of(row: object) -> str | None:
+    found = getattr(row, "id", None)
+    return None if found is None else str(found)
