@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -19,11 +20,17 @@ IMPORT_SOURCE = "import:"
 
 
 @click.command()
+@click.option("--model", help="Embed the catalogue with this model too, as if EMBEDDING_MODEL named it.")
 @json_option
-def sync(as_json: bool) -> None:
-    """Bring the catalogue to what the installed plugins offer, as the server does when it starts."""
+def sync(model: str | None, as_json: bool) -> None:
+    """Bring the catalogue to what the installed plugins offer, as the server does when it starts.
+
+    With --model, the embeddings of another model are made ready beside those that servers search with. Set
+    EMBEDDING_MODEL afterwards, and nothing has to wait; set it back, and those that were there before are used again.
+    Killed and started again, it goes on where it was.
+    """
     with local_settings("sync") as settings:
-        report = asyncio.run(_sync(settings))
+        report = asyncio.run(_sync(structs.replace(settings, embedding_model=model) if model else settings))
     if as_json:
         print_json(report)
         return
@@ -82,8 +89,20 @@ async def _delete(settings: Settings, label: str) -> int:
 
 
 async def _sync(settings: Settings) -> Any:
+    from toolbox.tools.sync import embed_missing
+
     async with open_local(settings) as local:
-        return local.services.sync_report
+        services = local.services
+        if services.embed is None or services.search.embed is services.embed:
+            return services.sync_report
+        with show_progress() as progress:
+            task = progress.add_task(f"embedding with {services.embed[0].name}", total=None)
+
+            async def advance(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            embedded = await embed_missing(services.database, *services.embed, report=advance)
+        return structs.replace(services.sync_report, embedded=embedded)
 
 
 async def _import(settings: Settings, files: tuple[Path, ...], source: str | None) -> list[dict[str, Any]]:
