@@ -100,9 +100,10 @@ class ToolNotFound(NotFound):
 
     code = "tool_not_found"
 
-    def __init__(self, name: str, suggestions: list[str]) -> None:
-        hint = f"; near names: {', '.join(suggestions)}" if suggestions else "; find_tool searches by meaning"
-        super().__init__(f"there is no tool {name!r}{hint}", suggestions=suggestions)
+    def __init__(self, name: str, suggestions: list[str], advice: str = "find_tool searches by meaning") -> None:
+        """`advice` is given where no name is near."""
+        hint = f"near names: {', '.join(suggestions)}" if suggestions else advice
+        super().__init__(f"there is no tool {name!r}; {hint}", suggestions=suggestions)
 
 
 class ToolNotRunnable(ToolboxError):
