@@ -10,6 +10,7 @@ from toolbox.index.embeddings import Model
 from toolbox.learning.vectors import embed_uses
 from toolbox.queue import Job, Queue, delete_old_jobs
 from toolbox.tasks.repository import delete_expired_tasks
+from toolbox.tools.reindex import REINDEX, reindex_outdated
 from toolbox.tools.sync import embed_missing
 
 logger = structlog.get_logger(__name__)
@@ -34,6 +35,12 @@ def register_jobs(
     async def delete_old(_job: Job) -> None:
         await delete_old_rows(database, call_retention_days=call_retention_days)
 
+    async def reindex(_job: Job) -> None:
+        logger.info("tools were indexed anew", tools=await reindex_outdated(database))
+        if embed:
+            await embed_missing(database, *embed)
+
+    queue.register(REINDEX, reindex, attempts=EMBED_ATTEMPTS)
     queue.register(RETENTION, delete_old)
     queue.schedule(RETENTION, DAILY)
     if embed:

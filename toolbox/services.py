@@ -33,6 +33,7 @@ from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
 from toolbox.tools.registry import Registry
+from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
@@ -96,6 +97,8 @@ class Services(Struct):
             await self._embed_later()  # whoever has a working model first
         else:
             self.failure = None
+        if await count_outdated(self.database):
+            await self.queue.enqueue(REINDEX, key=REINDEX)
         if self.search.embed is not self.embed:
             await self._switch_models()
         self.sync_report = self.sync_report or done

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from litestar.serialization import encode_json
 
-from toolbox.admin.schemas import Stats
+from toolbox.admin.schemas import Accepted, Stats
 from toolbox.calls.excerpts import More
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall
 from toolbox.embeddings.cache import CacheStatistics
@@ -22,6 +22,7 @@ from toolbox.search.schemas import FindRequest, Match
 from toolbox.tools.schemas import CategoryCount, ListRequest, ToolDetail, ToolSummary
 
 SHAPES = (
+    Accepted,
     CacheStatistics,
     CallToolRequest,
     CallToolResponse,

@@ -1,12 +1,13 @@
 """REST for operators: the catalogue in numbers, and the plugins and the cache of this replica."""
 
 from datetime import datetime
+from http import HTTPStatus
 
-from litestar import Router, get
+from litestar import Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 
-from toolbox.admin.schemas import Stats
+from toolbox.admin.schemas import Accepted, Stats
 from toolbox.admin.service import count_tools
 from toolbox.calls.history import History
 from toolbox.database import Database
@@ -14,7 +15,10 @@ from toolbox.embeddings.cache import CachedEmbedder, CacheStatistics
 from toolbox.errors import NotFound
 from toolbox.plugins import Plugin, Plugins
 from toolbox.problems import problem_responses
+from toolbox.queue import Queue
 from toolbox.search.service import SearchService
+from toolbox.tools.reindex import REINDEX, mark_for_reindex
+from toolbox.tools.routes import ToolName
 from toolbox.version import VERSION
 
 
@@ -45,6 +49,34 @@ async def get_cache(cache: NamedDependency[CachedEmbedder | None]) -> CacheStati
     return cache.statistics
 
 
+@post(
+    "/admin/reindex",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Index all tools anew",
+    responses=problem_responses(503),
+)
+async def reindex_all(database: NamedDependency[Database], queue: NamedDependency[Queue]) -> Accepted:
+    """Make what is searched of every tool anew, embeddings too, in the background; the old index serves meanwhile."""
+    return await _reindex(database, queue)
+
+
+@post(
+    "/admin/tools/{name:str}/reindex",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Index a tool anew",
+    responses=problem_responses(400, 404, 503),
+)
+async def reindex_tool(name: ToolName, database: NamedDependency[Database], queue: NamedDependency[Queue]) -> Accepted:
+    """The same for one tool."""
+    return await _reindex(database, queue, name)
+
+
+async def _reindex(database: Database, queue: Queue, name: str | None = None) -> Accepted:
+    tools = await mark_for_reindex(database, name)
+    await queue.enqueue(REINDEX, key=REINDEX)
+    return Accepted(tools)
+
+
 def _provide_cache(state: State) -> CachedEmbedder | None:
     cache: CachedEmbedder | None = state.services.cache
     return cache
@@ -52,7 +84,7 @@ def _provide_cache(state: State) -> CachedEmbedder | None:
 
 router = Router(
     "/",
-    route_handlers=[get_cache, get_stats, list_plugins],
+    route_handlers=[get_cache, get_stats, list_plugins, reindex_all, reindex_tool],
     dependencies={"cache": Provide(_provide_cache, sync_to_thread=False)},
     tags=["admin"],
 )

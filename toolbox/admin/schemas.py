@@ -1,6 +1,8 @@
 """The shapes of the operators' views on the wire."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from toolbox.calls.history import CallStatistics
 from toolbox.definitions import Moment
@@ -24,3 +26,9 @@ class Stats(Struct, frozen=True):
     embedding_model: str | None
     started_at: Moment
     version: str
+
+
+class Accepted(Struct, frozen=True):
+    """What was asked for is done in the background."""
+
+    tools: Annotated[int, Meta(description="How many tools it is about.")]

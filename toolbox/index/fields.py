@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from toolbox.definitions import ToolDefinition
 
+INDEX_VERSION = 1
+"""Raised when the same definition is to give other texts, words or postings: older tools are indexed anew."""
+
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\s_./:\-]+")
 _MAX_PARAMETERS = 200

@@ -27,7 +27,7 @@ MAX_LOOKED_BACK = 1_000
 """Searches of a caller among which that of a call is looked for."""
 MAX_USES_OF_A_CALLER = 5
 MAX_USES = 200
-"""Uses kept of one tool: by one caller, and in all; the newest stay. With more, one caller could crowd out the others."""
+"""Uses kept of one tool: by one caller, and in all; the newest stay. With more, one could crowd out others."""
 
 
 class Search(Struct, frozen=True):

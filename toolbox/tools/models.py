@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    SmallInteger,
     Text,
     Uuid,
     func,
@@ -35,6 +36,7 @@ class ToolRow(DefaultBase):
         Index("ix_tools_category", "category", postgresql_where=text("active")),
         Index("ix_tools_source", "source"),
         Index("ix_tools_tags", "tags", postgresql_using="gin"),
+        Index("ix_tools_index_version", "index_version", "id"),
         Index("ix_tools_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
     )
 
@@ -59,6 +61,7 @@ class ToolRow(DefaultBase):
     source_version: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     embedding_text: Mapped[str] = mapped_column(Text)
+    index_version: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     active: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

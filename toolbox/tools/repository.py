@@ -11,8 +11,15 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from toolbox.database import SYNC_LOCK, Connection, Database
 from toolbox.definitions import ToolDefinition
 from toolbox.events import notify
-from toolbox.index.fields import embedding_text, lexical_fields, name_key, original_name, split_name
-from toolbox.index.lexemes import impacts, lexemes
+from toolbox.index.fields import (
+    INDEX_VERSION,
+    embedding_text,
+    lexical_fields,
+    name_key,
+    original_name,
+    split_name,
+)
+from toolbox.index.lexemes import impacts, lexemes, name_lexemes
 from toolbox.index.postings import replace_postings
 
 
@@ -259,6 +266,7 @@ _WRITTEN: Mapping[str, str] = {
     "source_version": "text",
     "fingerprint": "bytea",
     "embedding_text": "text",
+    "index_version": "smallint",
 }
 """Columns and the type of the array that each travels in; tags are ragged, so they travel as JSON."""
 
@@ -277,12 +285,19 @@ _UPSERT = f"""
 """
 
 
+def indexed_columns(definition: ToolDefinition) -> tuple[str, str, str]:
+    """What a row has for the search alone: name_key, name_lexemes and embedding_text."""
+    name = original_name(definition)
+    return name_key(name), name_lexemes(name), embedding_text(definition)
+
+
 def _columns(definitions: Sequence[ToolDefinition], source: str, source_version: str) -> list[list[Any]]:
+    indexed = [indexed_columns(definition) for definition in definitions]
     rows = [
         (
             definition.name,
-            name_key(original_name(definition)),
-            " ".join(sorted(set(lexemes(split_name(original_name(definition)))))),
+            key,
+            stems,
             definition.title,
             definition.description,
             definition.long_description,
@@ -299,9 +314,10 @@ def _columns(definitions: Sequence[ToolDefinition], source: str, source_version:
             source,
             source_version,
             definition.fingerprint(),
-            embedding_text(definition),
+            text,
+            INDEX_VERSION,
         )
-        for definition in definitions
+        for definition, (key, stems, text) in zip(definitions, indexed, strict=True)
     ]
     return [list(column) for column in zip(*rows, strict=True)]
 
