@@ -227,3 +227,16 @@ async def test_tools_with_the_same_words_are_duplicates(settings: Settings) -> N
         await embed_missing(services.database, *services.embed)
         pairs = await services.search.find_duplicates(0.6, lambda _done, _total: None)
         assert [(pair.name, pair.other_name) for pair in pairs] == [("user_create", "user_create_2")]
+
+
+async def test_matches_come_in_pages_that_fit_together(services: Services) -> None:
+    query = SearchQuery("convert a text", 12)
+    whole = (await services.search.find_tools(query)).matches
+    pages = [
+        match
+        for offset in (0, 5, 10)
+        for match in (await services.search.find_tools(structs.replace(query, limit=5, offset=offset))).matches
+    ]
+    assert [(match.tool.name, match.similarity) for match in pages[:12]] == [
+        (match.tool.name, match.similarity) for match in whole
+    ]

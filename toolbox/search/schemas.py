@@ -30,6 +30,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     query: QueryText
     limit: MatchLimit | UnsetType = UNSET
+    offset: Annotated[int, Meta(ge=0, le=150, description="How many matches to leave out, for the next page.")] = 0
     threshold: Annotated[Share | None, Meta(description="Drop matches whose similarity is lower.")] | UnsetType = UNSET
     category: ShortText | None = None
     tags: Tags = []
@@ -60,6 +61,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
             self.explain,
+            self.offset,
             caller if settings.learn_from_use else None,
         )
 

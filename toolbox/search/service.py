@@ -43,6 +43,8 @@ class SearchQuery(Struct, frozen=True):
     use_hybrid: bool = True
     vector_weight: float = 0.6
     explain: bool = False
+    offset: int = 0
+    """How many of the best matches are left out."""
     caller: str | None = None
     """Who asks; None: what was used does not count, and nothing is remembered."""
 
@@ -114,7 +116,7 @@ class SearchService:
             list(vectors[1:]) if vectors is not None else [],
             query.filter,
             query.vector_weight,
-            query.limit,
+            query.offset + query.limit,
             query.caller,
             query.explain,
         )
@@ -231,6 +233,6 @@ def _to_matches(rows: list[Any], query: SearchQuery, calibration: Calibration, s
     found = similarities(ranked, calibration, has_words=has_words)
     return [
         ToolMatch(to_tool(row), similarity, scores, explain(row, searched) if query.explain else None)
-        for row, similarity, scores in zip(rows, found, ranked, strict=True)
+        for row, similarity, scores in list(zip(rows, found, ranked, strict=True))[query.offset :]
         if query.threshold is None or similarity >= query.threshold
     ]
