@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from toolbox.embeddings.base import Vectors
 
 CANDIDATES = 100
+MAX_USED_CANDIDATES = 20
+"""Tools that are looked at because they were used for queries like this one, whatever else says of them."""
 MAX_QUERY_LEXEMES = 24
 MAX_POSTINGS = 1000
 """Best tools that one word can bring in; a word in more tools than this says little."""
@@ -179,11 +181,11 @@ def _by_use(wanted: Wanted, model: Model, is_selective: bool, values: _Values) -
     join = "join uses on uses.id = e.use_id join eligible on eligible.id = uses.tool_id" if is_selective else ""
     distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
     caller = values.add(wanted.caller, "text")
-    age = f"extract(epoch from now() - u.created_at) / {USE_HALF_LIFE_DAYS * 86400}"
+    half_lives = f"extract(epoch from now() - u.created_at)::float8 / {USE_HALF_LIFE_DAYS * 86400}::float8"
     return f"""
         near_uses as materialized (
             select u.tool_id, u.caller,
-                (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)}) * power(0.5, {age}) as likeness
+                (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)}) * power(0.5::float8, {half_lives}) as likeness
             from (
                 select e.use_id, {distance} as distance from use_embeddings e {join}
                 where e.model_id = {model.id} order by {distance} limit {NEAR_USES}
@@ -206,8 +208,10 @@ def _measured(model: Model, column: str, otherwise: float) -> str:
 
 
 def _candidates(*, has_uses: bool) -> str:
-    sources = ["by_words", "by_vector", "by_name", *(["by_use"] if has_uses else [])]
-    return f"candidates as ({' union '.join(f'select tool_id from {source}' for source in sources)})"
+    parts = [f"select tool_id from {source}" for source in ("by_words", "by_vector", "by_name")]
+    if has_uses:
+        parts.append(f"(select tool_id from by_use order by likeness desc limit {MAX_USED_CANDIDATES})")
+    return f"candidates as ({' union '.join(parts)})"
 
 
 def _hits() -> str:

@@ -5,7 +5,8 @@ Where the data is JSON, a tool takes the value itself, not its text, so that a c
 JSON; only the tools named after a text format (`csv_to_json`, `format_json` ...) take text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import toolbox
@@ -37,6 +38,12 @@ def toolbox_tools() -> list[Callable[..., Any]]:
         diff_json,
         merge,
     ]
+
+
+@toolbox.hookimpl
+def toolbox_skills() -> Iterator[Path]:
+    """Offer the skills of this plugin: instructions for what takes several of its tools."""
+    return (Path(__file__).parent / "skills").iterdir()
 
 
 @toolbox.hookimpl
