@@ -26,7 +26,7 @@ _LEAST_DEVIATION = 0.02
 
 QUORUM = 2
 """So many callers must have used a tool before it is lifted for others: one alone moves only their own searches."""
-NEAR_USES = 400
+NEAR_USES = 600
 """How many uses for the nearest queries are looked at."""
 USE_HALF_LIFE_DAYS = 90.0
 EXPECTED_USE = 1.1

@@ -185,7 +185,8 @@ def _by_use(wanted: Wanted, model: Model, is_selective: bool, values: _Values) -
     return f"""
         near_uses as materialized (
             select u.tool_id, u.caller,
-                (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)}) * power(0.5::float8, {half_lives}) as likeness
+                (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)})
+                    * power(0.5::float8, {half_lives}) as likeness
             from (
                 select e.use_id, {distance} as distance from use_embeddings e {join}
                 where e.model_id = {model.id} order by {distance} limit {NEAR_USES}
