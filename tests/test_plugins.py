@@ -1,8 +1,10 @@
 """Plugins: what they offer is collected, what is wrong with one harms no other."""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import toolbox
 from toolbox.definitions import ToolDefinition, ToolResult
 from toolbox.errors import PluginError
-from toolbox.plugins import Plugins, load_plugins
+from toolbox.plugins import Plugins, load_plugins, source_folders
 from toolbox.settings import Settings
 from toolbox.tools.base import ToolContext
 
@@ -40,7 +42,11 @@ class WithSchema:
 
 
 def problems(plugins: Plugins) -> dict[str, list[str]]:
-    return {p.name: [f"{problem.where}: {problem.message}" for problem in p.problems] for p in plugins.plugins}
+    """Without the lines of this file where they arose."""
+    return {
+        p.name: [re.sub(r" \(at test_plugins.py:\d+\)$", "", f"{q.where}: {q.message}") for q in p.problems]
+        for p in plugins.plugins
+    }
 
 
 def test_a_tool_is_named_after_its_plugin_and_takes_over_what_it_leaves_open(make_plugins: MakePlugins) -> None:
@@ -75,7 +81,68 @@ def test_a_plugin_that_exits_while_it_is_imported_does_not_end_the_server(
     monkeypatch.syspath_prepend(tmp_path)
     plugins = Plugins()
     plugins.load([EntryPoint("exiting", "exiting_plugin", "toolbox")])
-    assert problems(plugins) == {"exiting": ["import: SystemExit: bye"]}
+    assert problems(plugins) == {"exiting": ["import: SystemExit: bye (at exiting_plugin.py:1)"]}
+
+
+BROKEN = '''
+import json
+import toolbox
+from broken_plugin.helping import read
+
+class Odd: ...
+
+def odd(thing: Odd) -> str:
+    """Take something odd."""
+
+@toolbox.hookimpl
+def toolbox_tools():
+    return [odd]
+
+@toolbox.hookimpl
+def toolbox_prompts():
+    yield read("{")
+'''
+
+
+def test_a_problem_says_in_one_line_what_is_wrong_and_where_in_the_plugins_own_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = tmp_path / "broken_plugin"
+    package.mkdir()
+    (package / "__init__.py").write_text(BROKEN)
+    (package / "helping.py").write_text("import json\n\ndef read(text):\n    return json.loads(text)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins()
+    plugins.load([EntryPoint("broken", "broken_plugin", "toolbox")])
+    odd, unread = problems(plugins)["broken"]
+    said = "parameter 'thing' has no JSON form: type broken_plugin.Odd is not supported"
+    assert odd == f"tool odd: {said} (at broken_plugin/__init__.py:8)"
+    assert unread.startswith("toolbox_prompts: JSONDecodeError: ")
+    assert unread.endswith(" (at broken_plugin/helping.py:4)")
+
+
+def test_a_syntax_error_says_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "unreadable_plugin.py").write_text("one = 1\ndef :\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Plugins()
+    plugins.load([EntryPoint("unreadable", "unreadable_plugin", "toolbox")])
+    assert problems(plugins)["unreadable"][0].endswith("(at unreadable_plugin.py:2)")
+
+
+def test_the_folders_of_plugins_that_are_installed_as_copies_are_not_their_authors(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "single_plugin.py").touch()
+    (tmp_path / "package_plugin").mkdir()
+    (tmp_path / "package_plugin" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [
+        EntryPoint("single", "single_plugin", "toolbox"),
+        EntryPoint("package", "package_plugin.part:thing", "toolbox"),
+        EntryPoint("copy", "pluggy", "toolbox"),
+        EntryPoint("missing", "no.such.module", "toolbox"),
+    ]
+    assert source_folders(found) == [tmp_path, tmp_path / "package_plugin"]
 
 
 def test_a_failing_hook_leaves_other_plugins_tools_callable(make_plugins: MakePlugins) -> None:

@@ -1,8 +1,9 @@
 """The web application: connects the services to their routes."""
 
+import asyncio
 import contextlib
 import importlib.util
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,6 @@ from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp
 
 from toolbox.admin import routes as admin_routes
 from toolbox.admin.openapi import complete_document
@@ -44,7 +44,7 @@ from toolbox.redis import create_redis, redis_problem
 from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
 from toolbox.services import Services, open_services, serving
-from toolbox.settings import Settings
+from toolbox.settings import Settings, naming_database
 from toolbox.signals import told_of_end
 from toolbox.telemetry import keep_locals_out
 from toolbox.tools import routes as tool_routes
@@ -53,6 +53,9 @@ from toolbox.version import VERSION
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+SAY_AFTER_SECONDS = 0.3
+"""How long a server that ends waits for its requests before it says so."""
 
 QUEUE_PATIENCE_SECONDS = 300
 """How long a job may wait until health says that the queue is not worked as fast as it grows."""
@@ -63,7 +66,7 @@ interface to the same things. Errors are problem details (RFC 9457) with a stabl
 """
 
 
-def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
+def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog:
     """The application; it connects to everything when the server starts it.
 
     Without `plugins`, those that are installed are loaded.
@@ -73,13 +76,18 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with _explained(state), open_services(settings, plugins) as services:
+        async with _explained(state, settings), open_services(settings, plugins) as services:
             app.state.services = state.services = services
             sealer = await load_sealer(services.database, settings.secret_key)
             conversations = Conversations(sealer, services.database, services.events, max_streams=settings.max_streams)
             runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
             state.endpoints = _create_endpoints(services, conversations, runner)
-            with contextlib.closing(runner), told_of_end(conversations.end_streams):
+
+            def end() -> None:
+                conversations.end_streams()
+                asyncio.get_running_loop().call_later(SAY_AFTER_SECONDS, whole.say_what_runs)
+
+            with contextlib.closing(runner), told_of_end(end, hurry=whole.stop_waiting):
                 async with serving(services):
                     yield
         if client:
@@ -119,7 +127,8 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> ASGIApp:
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
-    return RequestLog(app, lambda: state.get("why_not_started"))
+    whole = RequestLog(app, lambda: state.get("why_not_started"))
+    return whole
 
 
 def _create_endpoints(services: Services, conversations: Conversations, runner: Runner) -> Endpoints:
@@ -130,7 +139,8 @@ def _create_endpoints(services: Services, conversations: Conversations, runner: 
         results = create_result_resource(services.calls, max_tokens or settings.result_max_tokens or None)
         if not is_whole:
             return Offers([results], runner=runner)
-        return Offers([*catalogue.resources(), results], plugins.resources, plugins.prompts, runner)
+        own = [*catalogue.resources(), results]
+        return Offers(own, plugins.resources, plugins.prompts, runner, skills=plugins.skills)
 
     make_server = partial(
         McpServer,
@@ -168,21 +178,22 @@ def _create_catalogue(services: Services) -> Catalogue:
 
 
 @contextlib.asynccontextmanager
-async def _explained(state: State) -> AsyncIterator[None]:
+async def _explained(state: State, settings: Settings) -> AsyncIterator[None]:
     """Keep why the start is refused, if it is."""
     try:
-        yield
+        with naming_database(settings):
+            yield
     except ToolboxError as error:
-        state.why_not_started = error.message
+        state.why_not_started = error
         raise
 
 
-def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], None]:
+def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
     """Refuse what pages of others send; the endpoints of MCP do so by themselves, in their own words."""
     origins = Origins(settings)
     is_public = settings.public_url is not None
 
-    def refuse_stranger(request: Request[Any, Any, Any]) -> None:
+    async def refuse_stranger(request: Request[Any, Any, Any]) -> None:  # were it not async, each would take a thread
         path = request.url.path.rstrip("/")
         if path == "/mcp" or (path.startswith("/toolsets/") and path.endswith("/mcp")):
             return
@@ -210,6 +221,7 @@ def _dependencies() -> dict[str, Provide]:
         "database",
         "history",
         "plugins",
+        "queue",
         "registry",
         "search",
         "settings",
@@ -288,7 +300,10 @@ async def _check_embeddings(services: Services) -> Check:
         return Check("off", "no plugin offers an embedding model: tools are found by words alone")
     if services.sync_problem:
         return Check("degraded", services.sync_problem)
-    return Check("ok", services.embed[0].name)
+    wanted, now = services.embed[0].name, services.search.model_name
+    if now != wanted:
+        return Check("ok", f"{now}, until {wanted} has embedded the whole catalogue")
+    return Check("ok", wanted)
 
 
 async def _check_history(services: Services) -> Check:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -32,6 +33,11 @@ def toolbox_resources() -> "Iterable[Callable[..., Any]]":  # type: ignore[empty
 @hookspec
 def toolbox_prompts() -> "Iterable[Callable[..., Any]]":  # type: ignore[empty-body]
     """Offer prompts: typed functions, to which `@toolbox.prompt` may add more. Called once at load."""
+
+
+@hookspec
+def toolbox_skills() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Offer skills: folders with a SKILL.md, named as it says. Called once at load, when all their files are read."""
 
 
 @hookspec

@@ -1,18 +1,23 @@
 """The outermost layer of the server: gives every request an id, writes one log line for each, and knows HEAD.
 
-It wraps the whole application, because middleware inside the framework never sees an unknown path.
+It wraps the whole application, because middleware inside the framework never sees an unknown path. It also knows which
+requests run, so that a server that ends can say what it waits for, and stop waiting.
 """
 
+import asyncio
+import random
 import re
 import time
 from collections.abc import Callable
-from typing import cast
-from uuid import uuid4
+from http import HTTPStatus
+from typing import Any, cast
 
+import msgspec
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from toolbox.errors import ToolboxError
 from toolbox.version import REPORT_AGENT
 
 logger = structlog.get_logger("toolbox.access")
@@ -29,10 +34,11 @@ class RequestLog:
     Neither headers nor bodies are logged: arguments of tools may be secret.
     """
 
-    def __init__(self, app: ASGIApp, why_not_started: Callable[[], str | None]) -> None:
+    def __init__(self, app: ASGIApp, why_not_started: Callable[[], ToolboxError | None]) -> None:
         """`why_not_started` says why the start was refused, where it was refused for a reason that we understand."""
         self._app = app
-        self._why_not_started = why_not_started
+        self.why_not_started = why_not_started
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
@@ -41,19 +47,30 @@ class RequestLog:
         else:
             await self._app(scope, receive, self._explaining(send))
 
+    def say_what_runs(self) -> None:
+        """Tell whoever has ended the server what keeps it."""
+        if number := len(self._running):
+            requests = "1 request" if number == 1 else f"{number} requests"
+            logger.warning("stopping: waiting for %s to be answered; Ctrl-C again stops at once", requests)
+
+    def stop_waiting(self) -> None:
+        """Answer what still runs with 503, now."""
+        for task in list(self._running):
+            task.cancel()
+
     def _explaining(self, send: Send) -> Send:
         """A refused start is said in one sentence; without one of ours, with the framework's traceback."""
 
         async def send_reason(message: Message) -> None:
             kind: str = message["type"]
-            if kind == "lifespan.startup.failed" and (reason := self._why_not_started()):
-                message = cast("Message", {"type": kind, "message": reason})
+            if kind == "lifespan.startup.failed" and (error := self.why_not_started()):
+                message = cast("Message", {"type": kind, "message": error.message})
             await send(message)
 
         return send_reason
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        request_id = _inherited_id(scope) or uuid4().hex
+        request_id = _inherited_id(scope) or _new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         start, status = time.perf_counter(), 0
 
@@ -64,12 +81,19 @@ class RequestLog:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._running.add(task)
         try:
             if scope["method"] == "HEAD":
                 await self._app(_as_get(scope), receive, _without_body(send_with_id))
             else:
                 await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Only the end of the server cancels requests, and it waits for this one still.
+            if not status:
+                await _answer_ending(send_with_id, request_id)
         finally:
+            self._running.discard(task)
             log = logger.debug if scope["path"] in _PROBED or _is_our_own(scope) else logger.info
             log(
                 "request",
@@ -81,10 +105,31 @@ class RequestLog:
             )
 
 
+async def _answer_ending(send: Send, request_id: str) -> None:
+    body = msgspec.json.encode(
+        {
+            "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
+            "status": HTTPStatus.SERVICE_UNAVAILABLE,
+            "code": "stopping",
+            "detail": "the server ends, and did not wait for this request any longer; ask again when it is back",
+            "request_id": request_id,
+        }
+    )
+    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1"), (b"connection", b"close")]
+    start = {"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE.value, "headers": headers}
+    await send(cast("Message", start))
+    await send(cast("Message", {"type": "http.response.body", "body": body, "more_body": False}))
+
+
+def _new_id() -> str:
+    """It need not be hard to guess, and randomness of the system costs more than the rest of this layer."""
+    return f"{random.getrandbits(128):032x}"
+
+
 def _is_our_own(scope: HTTPScope) -> bool:
-    """Whether the start-up report asks. Anyone may claim that, so it hides no more than reading these two."""
+    """Whether the start-up report asks. Anyone may claim that, so it hides no more than reading what it reads."""
     return (
-        scope["path"] in {"/stats", "/admin/plugins"}
+        (scope["path"] in {"/stats", "/admin/plugins"} or scope["path"].startswith("/tools/"))
         and scope["method"] == "GET"
         and (b"user-agent", REPORT_AGENT.encode()) in scope["headers"]
     )

@@ -5,13 +5,18 @@ of that plugin; everything else of it, and every other plugin, goes on.
 """
 
 import contextlib
+import importlib.util
+import sysconfig
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
+import structlog
 from jsonschema_rs import validator_for
 from msgspec import Struct, structs
 
@@ -22,10 +27,14 @@ from toolbox.errors import InvalidDefinition, PluginError, ToolboxError
 from toolbox.prompts import Prompt, as_prompt
 from toolbox.resources import Resource, as_resource
 from toolbox.settings import Settings
+from toolbox.skills import Skill, read_skill
 from toolbox.tools.function import as_tool
+from toolbox.tools.places import find_definition, find_place
 from toolbox.tools.registry import RegisteredTool
 from toolbox.tools.sync import PLUGIN_SOURCE
 from toolbox.tools.validity import compile_error
+
+logger = structlog.get_logger(__name__)
 
 GROUP = "toolbox"
 OWN_SCHEME = "toolbox:"
@@ -51,15 +60,28 @@ class Plugin(Struct):
     resources: list[str] = []
     """URIs, and URI templates."""
     prompts: list[str] = []
+    skills: list[str] = []
+    """URIs."""
     problems: list[PluginProblem] = []
 
     def report(self, where: str, message: str) -> None:
         """Keep a problem."""
         self.problems.append(PluginProblem(where, message))
 
-    def fail(self, where: str, error: BaseException) -> None:
-        """Keep an error as a problem: ours says all in its message, a foreign one not without its name."""
-        self.report(where, error.message if isinstance(error, ToolboxError) else f"{type(error).__name__}: {error}")
+    def fail(self, where: str, error: BaseException, subject: Any = None) -> None:
+        """Keep an error as a problem of one line, with the place in the plugin's files where there is one.
+
+        Ours says all in its message, a foreign one not without its name. `subject` is the function that it is about.
+        """
+        said = error.message if isinstance(error, ToolboxError) else f"{type(error).__name__}: {error}"
+        about, _, rest = said.partition(": ")
+        if rest and about.rpartition(".")[2] == where.rpartition(" ")[2]:
+            said = rest  # `where` has named it
+        place = find_place(error) or find_definition(subject)
+        self.report(where, " ".join(said.split()) + (f" (at {place})" if place else ""))
+        if not isinstance(error, ToolboxError):
+            whole = "".join(traceback.format_exception(error))
+            logger.debug("a plugin failed", plugin=self.name, where=where, exception=whole)
 
 
 class Plugins:
@@ -71,6 +93,7 @@ class Plugins:
         self.embedders: dict[str, Embedder] = {}
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
+        self.skills: dict[str, Skill] = {}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(toolbox.hookspecs)
 
@@ -91,6 +114,7 @@ class Plugins:
                 self._collect_embedders(plugin)
                 self._collect_resources(plugin)
                 self._collect_prompts(plugin)
+                self._collect_skills(plugin)
                 plugin.state = _judge(plugin)
         installed = {entry_point.name for entry_point in found}
         self.plugins += [_missing(name, installed) for name in sorted(switched_off - installed)]
@@ -147,7 +171,7 @@ class Plugins:
     def _collect_tools(self, plugin: Plugin) -> None:
         for offered in self._call(plugin, "toolbox_tools"):
             for candidate in _iterate(plugin, "toolbox_tools", offered):
-                with _kept(plugin, f"tool {getattr(candidate, '__name__', candidate)!s}"):
+                with _kept(plugin, f"tool {_label(candidate)}", candidate):
                     self._add_tool(plugin, candidate)
 
     def _add_tool(self, plugin: Plugin, candidate: Any) -> None:
@@ -173,7 +197,7 @@ class Plugins:
     def _collect_resources(self, plugin: Plugin) -> None:
         for offered in self._call(plugin, "toolbox_resources"):
             for candidate in _iterate(plugin, "toolbox_resources", offered):
-                with _kept(plugin, f"resource {getattr(candidate, '__name__', candidate)!s}"):
+                with _kept(plugin, f"resource {_label(candidate)}", candidate):
                     self._add_resource(plugin, as_resource(candidate))
 
     def _add_resource(self, plugin: Plugin, resource: Resource) -> None:
@@ -188,7 +212,7 @@ class Plugins:
     def _collect_prompts(self, plugin: Plugin) -> None:
         for offered in self._call(plugin, "toolbox_prompts"):
             for candidate in _iterate(plugin, "toolbox_prompts", offered):
-                with _kept(plugin, f"prompt {getattr(candidate, '__name__', candidate)!s}"):
+                with _kept(plugin, f"prompt {_label(candidate)}", candidate):
                     self._add_prompt(plugin, as_prompt(candidate))
 
     def _add_prompt(self, plugin: Plugin, prompt: Prompt) -> None:
@@ -197,6 +221,18 @@ class Plugins:
             raise InvalidDefinition(f"the name {name!r} is taken")
         self.prompts[name] = prompt.renamed(name)
         plugin.prompts.append(name)
+
+    def _collect_skills(self, plugin: Plugin) -> None:
+        for offered in self._call(plugin, "toolbox_skills"):
+            for folder in _iterate(plugin, "toolbox_skills", offered):
+                with _kept(plugin, f"skill {folder!s}"):
+                    self._add_skill(plugin, read_skill(Path(folder), plugin.name))
+
+    def _add_skill(self, plugin: Plugin, skill: Skill) -> None:
+        for resource in skill.to_resources():
+            self._add_resource(plugin, resource)
+        self.skills[skill.uri] = skill
+        plugin.skills.append(skill.uri)
 
     async def _enter(self, stack: contextlib.AsyncExitStack, plugin: Plugin, settings: Settings) -> bool:
         """Whether the plugin may be used: it has no lifespan, or one that was entered."""
@@ -237,7 +273,9 @@ class Plugins:
             self.resources.pop(uri, None)
         for name in plugin.prompts:
             self.prompts.pop(name, None)
-        plugin.tools, plugin.embedders, plugin.resources, plugin.prompts = [], [], [], []
+        for uri in plugin.skills:
+            self.skills.pop(uri, None)
+        plugin.tools, plugin.embedders, plugin.resources, plugin.prompts, plugin.skills = [], [], [], [], []
 
 
 def load_plugins(settings: Settings, found: Iterable[EntryPoint] | None = None) -> Plugins:
@@ -251,6 +289,21 @@ def load_plugins(settings: Settings, found: Iterable[EntryPoint] | None = None) 
     if settings.plugins_strict:
         plugins.refuse_problems()
     return plugins
+
+
+def source_folders(found: Iterable[EntryPoint] | None = None) -> list[Path]:
+    """Where the code of plugins lies that somebody may be writing: those that are not installed as copies."""
+    installed = [Path(sysconfig.get_path(kind)).resolve() for kind in ("purelib", "platlib")]
+    folders = set[Path]()
+    for entry_point in entry_points(group=GROUP) if found is None else found:
+        with contextlib.suppress(ImportError, ValueError):  # load() reports it
+            spec = importlib.util.find_spec(entry_point.module.partition(".")[0])
+            if spec is not None:
+                places = spec.submodule_search_locations or ([str(Path(spec.origin).parent)] if spec.origin else [])
+                folders.update(Path(place).resolve() for place in places)
+    return sorted(
+        folder for folder in folders if not any(folder == place or place in folder.parents for place in installed)
+    )
 
 
 def check_schemas(definition: ToolDefinition) -> None:
@@ -289,6 +342,12 @@ def _complete(definition: ToolDefinition, plugin: Plugin, *, prefix: bool) -> To
 def _prefix(name: str, plugin: Plugin) -> str:
     prefix = f"{plugin.name}_"
     return shorten_name(name if name.startswith(prefix) else prefix + name)
+
+
+def _label(candidate: Any) -> str:
+    """What its author calls it."""
+    definition = getattr(candidate, "definition", None)
+    return str(getattr(candidate, "__name__", None) or getattr(definition, "name", candidate))
 
 
 def _judge(plugin: Plugin) -> Literal["loaded", "partly", "failed"]:
@@ -330,15 +389,16 @@ def _iterate(plugin: Plugin, hook: str, offered: Any) -> Iterator[Any]:
 class _kept:  # noqa: N801 - it reads as what it does: `with _kept(plugin, "import"):`
     """Plugins are foreign code: whatever they raise is kept as their problem, and ToolBox goes on."""
 
-    def __init__(self, plugin: Plugin, where: str) -> None:
+    def __init__(self, plugin: Plugin, where: str, subject: Any = None) -> None:
         self._plugin = plugin
         self._where = where
+        self._subject = subject
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
         if isinstance(error, Exception | SystemExit):
-            self._plugin.fail(self._where, error)
+            self._plugin.fail(self._where, error, self._subject)
             return True
         return False

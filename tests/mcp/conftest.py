@@ -175,7 +175,8 @@ async def services(settings: Settings, plugins: Plugins) -> AsyncIterator[Servic
 @pytest.fixture
 def offers(services: Services) -> Offers:
     """What the plugins offer beside tools."""
-    return Offers((), services.plugins.resources, services.plugins.prompts)
+    plugins = services.plugins
+    return Offers((), plugins.resources, plugins.prompts, skills=plugins.skills)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from tests.mcp.conftest import META
 from toolbox import ToolContext
+from toolbox.database import open_database
 from toolbox.definitions import ToolDefinition
 from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.endpoints import Endpoints
@@ -19,7 +20,7 @@ from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
-from toolbox.mcp.resumption import KeptChannel
+from toolbox.mcp.resumption import KeptChannel, StreamLog
 from toolbox.mcp.streams import Channel
 from toolbox.plugins import Plugins
 from toolbox.seals import load_sealer
@@ -254,6 +255,21 @@ class TestComingBack:
         assert (await follow(replicas[1].whole, head, stream.channel)).status == 200
         assert await stream.next() == {"result": 1}
 
+    async def test_what_cannot_be_kept_is_said_all_the_same(
+        self, replicas: list[Endpoints], services: Services, database_url: str
+    ) -> None:
+        kept = Kept(replicas[0].whole)
+        async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.05) as database:
+            log = StreamLog(database, services.events)
+            kept.channel = KeptChannel(kept.receive, log, accepts_stream=True, is_primed=True)
+            async with database.connection():  # the only one
+                await kept.channel.release(0.5)
+                assert not kept.is_over
+                await kept.channel.send(b'{"number": 1}')
+            await kept.channel.finish(Reply(200, b'{"result": 2}'))
+        assert kept.read == [(None, b'{"number": 1}'), (None, b'{"result": 2}')]
+        assert kept.is_over
+
     @pytest.mark.parametrize(
         "event_id", ["", "x", "00000000000040008000000000000000-1", "00000000000040008000000000000000-x"]
     )
@@ -278,7 +294,7 @@ class Kept:
     def __init__(self, server: McpServer) -> None:
         self.raw = b""
         self.is_over = False
-        self.channel = KeptChannel(self._receive, server.conversations.streams, accepts_stream=True, is_primed=True)
+        self.channel = KeptChannel(self.receive, server.conversations.streams, accepts_stream=True, is_primed=True)
 
     @property
     def read(self) -> list[tuple[str | None, bytes]]:
@@ -290,7 +306,7 @@ class Kept:
                 found.append((fields[b"id"].decode() if b"id" in fields else None, fields[b"data"]))
         return found
 
-    async def _receive(self, event: Any) -> None:
+    async def receive(self, event: Any) -> None:
         self.raw += event.get("body", b"")
         self.is_over = event["type"] == "http.response.body" and not event["more_body"]
 

@@ -52,6 +52,7 @@ class Listing:
         self._registry = registry
         self._repository = repository
         self._listed: tuple[ToolDefinition, ...] = ()
+        self._seen: tuple[object, object] | None = None
         self._pages = dict[tuple[str, int], ToolPage]()
         self._mirrored = dict[str, tuple[Mirrored, ...]]()
         self._stored = dict[str, ToolDefinition]()
@@ -94,8 +95,12 @@ class Listing:
         """Notice what is offered now; everything encoded is thrown away only when that has changed."""
         if self._show_meta_tools:
             self._meta_tools = await self._show_meta_tools()
+        seen = (self._meta_tools, self._registry.tools)
+        if self._seen and all(map(operator.is_, seen, self._seen)):
+            return
         runnable = {name: tool.definition for name in self._pinned if (tool := self._registry.get(name))}
         missing = [name for name in self._pinned if name not in runnable]
+        self._seen = None if missing else seen
         offered = runnable | (await self._read_stored(missing) if missing else {})
         listed = (*self._meta_tools, *(offered[name] for name in self._pinned if name in offered))
         if len(listed) == len(self._listed) and all(map(operator.is_, listed, self._listed)):

@@ -78,7 +78,7 @@ def read_message(body: bytes | Raw) -> Message:
             body.decode()  # parts that nobody reads are not looked at otherwise
         envelope = _read_envelope(body)
     except msgspec.ValidationError as error:
-        raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error}", id=_find_id(body)) from error
+        raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error}", id=find_id(body)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(PARSE_ERROR, f"the body is not JSON: {error}") from error
     return _classify(envelope)
@@ -197,7 +197,7 @@ def _read_part(part: Raw) -> Message | ProtocolError:
         return error
 
 
-def _find_id(body: bytes | Raw) -> MessageId | UnsetType:
+def find_id(body: bytes | Raw) -> MessageId | UnsetType:
     """The id of a message that is wrong elsewhere."""
     try:
         return msgspec.json.decode(body, type=_JustId).id

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
 from toolbox.calls.service import CallRequest, CallService
-from toolbox.definitions import TextContent, ToolResult
+from toolbox.definitions import ANONYMOUS, TextContent, ToolResult
 from toolbox.errors import (
     InvalidArguments,
     InvalidRequest,
@@ -55,7 +55,7 @@ from toolbox.tools.repository import ToolFilter, ToolRepository
 from toolbox.tools.schemas import shown_metadata
 from toolbox.version import VERSION
 
-CALLER = "anonymous"
+CALLER = ANONYMOUS
 
 SERVER_INFO = {"name": "toolbox", "title": "ToolBox", "version": VERSION}
 CAPABILITIES: dict[str, dict[str, Any]] = {"logging": {}, "tools": {"listChanged": True}}
@@ -190,7 +190,7 @@ class McpServer:
             threshold=arguments.threshold,
             category=arguments.category,
             tags=arguments.tags,
-        ).to_query(self._settings)
+        ).to_query(self._settings, CALLER)
         found = await self._search.find_tools(structs.replace(query, filter=self._view.narrow(query.filter)))
         is_full = arguments.detail == "schema"
         return _answer(FoundTools([self._to_found(match, is_full) for match in found.matches], found.is_degraded))
@@ -240,7 +240,10 @@ class McpServer:
 
     async def _not_found(self, tool_name: str) -> ToolNotFound:
         toolset_id = self._view.narrow(ToolFilter()).toolset_id
-        return ToolNotFound(tool_name, await self._tools.near_names(tool_name, toolset_id=toolset_id))
+        near = await self._tools.near_names(tool_name, toolset_id=toolset_id)
+        if self._view.has_meta_tools:
+            return ToolNotFound(tool_name, near)
+        return ToolNotFound(tool_name, near, "tools/list names all that there are here")
 
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
         await self._require_seen(wanted.tool_name)

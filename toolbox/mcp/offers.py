@@ -1,4 +1,4 @@
-"""What there is beside tools, as one: resources, prompts and completion, with the methods and capabilities of each.
+"""What there is beside tools, as one: resources, prompts, completion and skills, each with methods and capabilities.
 
 A method whose capability is not there is not found, as if ToolBox did not know it.
 """
@@ -16,8 +16,10 @@ from toolbox.mcp.peers import Peer
 from toolbox.mcp.prompts import Prompts
 from toolbox.mcp.resources import Resources
 from toolbox.mcp.runner import Runner
+from toolbox.mcp.skills import SKILLS_EXTENSION, Skills
 from toolbox.prompts import Prompt
 from toolbox.resources import Resource
+from toolbox.skills import Skill
 
 Method: TypeAlias = Callable[[Raw, Peer, str], Awaitable[Result]]
 
@@ -34,6 +36,9 @@ OFFERED_METHODS = (
 SUBSCRIPTION_METHODS = ("resources/subscribe", "resources/unsubscribe")
 """Those that only the handshake era has."""
 
+SKILL_METHODS = ("resources/directory/read", "skills/get", "skills/list")
+"""Those that only the stateless era has."""
+
 
 class Offers:
     """Answers the methods that are not about tools."""
@@ -44,11 +49,14 @@ class Offers:
         resources: Mapping[str, Resource] = MappingProxyType({}),
         prompts: Mapping[str, Prompt] = MappingProxyType({}),
         runner: Runner | None = None,
+        *,
+        skills: Mapping[str, Skill] = MappingProxyType({}),
     ) -> None:
-        """Offer ToolBox's own resources, and those and the prompts of plugins, as they are at each request."""
+        """Offer ToolBox's own resources, and what plugins offer, as it is at each request."""
         runner = runner or Runner()
         self._resources = Resources(own, resources, runner)
         self._prompts = Prompts(prompts, runner)
+        self._skills = Skills(skills)
         self._completions = Completions(self._resources, self._prompts, runner)
         self._methods: Mapping[str, tuple[object, Method]] = {
             "completion/complete": (self._completions, self._completions.complete),
@@ -57,8 +65,11 @@ class Offers:
             "resources/list": (self._resources, self._resources.list_resources),
             "resources/read": (self._resources, self._resources.read),
             "resources/templates/list": (self._resources, self._resources.list_templates),
+            "resources/directory/read": (self._skills, self._skills.read_directory),
             "resources/subscribe": (self._resources, self._resources.check),
             "resources/unsubscribe": (self._resources, self._resources.check),
+            "skills/get": (self._skills, self._skills.get),
+            "skills/list": (self._skills, self._skills.list_skills),
         }
 
     @property
@@ -67,6 +78,11 @@ class Offers:
         there = {"completions": self._completions, "prompts": self._prompts, "resources": self._resources}
         can_change = {"prompts": {"listChanged": True}, "resources": {"listChanged": True}}
         return {name: can_change.get(name, {}) for name, methods in there.items() if methods}
+
+    @property
+    def extensions(self) -> dict[str, dict[str, Any]]:
+        """The same of what the stateless era has beyond."""
+        return {SKILLS_EXTENSION: {"directoryRead": True}} if self._skills else {}
 
     async def answer(self, method: str, params: Raw, peer: Peer, caller: str) -> Result:
         """The result of a method.

@@ -9,16 +9,20 @@ old when it is read again. (Streamable HTTP, Resumability and Redelivery.)
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import cached_property
 from uuid import UUID, uuid4
 
+import structlog
 from litestar.types import Send
 from msgspec import Struct
 
 from toolbox.database import Database
-from toolbox.errors import NotFound
+from toolbox.errors import DatabaseUnavailable, NotFound
 from toolbox.events import Event, Events, notify
 from toolbox.mcp.http import Reply
 from toolbox.mcp.streams import Channel, encode_event
+
+logger = structlog.get_logger(__name__)
 
 KEPT_MINUTES = 10
 """How long after an event its client may come back for it."""
@@ -120,8 +124,13 @@ class KeptChannel(Channel):
         super().__init__(send, accepts_stream=accepts_stream)
         self._log = log
         self._is_primed = is_primed
-        self._stream = uuid4()
         self._sequence = 0
+        self._is_kept = True
+
+    @cached_property
+    def _stream(self) -> UUID:
+        """Most channels end without having been a stream, and an id costs more than the rest of them."""
+        return uuid4()
 
     async def send(self, message: bytes) -> None:
         """Keep a message, and send it."""
@@ -148,8 +157,10 @@ class KeptChannel(Channel):
 
     async def release(self, retry_seconds: float) -> None:
         """Close the connection; the client comes back for what is said meanwhile."""
-        if self.accepts_stream and self._is_primed:
-            await self._begin()
+        if not self.accepts_stream or not self._is_primed:
+            return
+        await self._begin()
+        if self._is_kept:
             await self._write(b"retry: %d\n\n" % (retry_seconds * 1000), is_last=True)
             self._is_lost = True
 
@@ -157,16 +168,26 @@ class KeptChannel(Channel):
         if self._sequence or not self.accepts_stream:
             return
         self._sequence = 1
-        await self._log.add(self._stream, StreamEvent(1, b"", is_last=False))
-        if self._is_primed:
+        await self._try_to_keep(StreamEvent(1, b"", is_last=False))
+        if self._is_primed and self._is_kept:
             await self._write(b"id: %b\nretry: %d\ndata: \n\n" % (self._id(1), RETRY_MS))
 
     async def _keep(self, message: bytes, *, is_last: bool) -> None:
         await self._begin()
         self._sequence += 1
         sequence = self._sequence
-        await self._log.add(self._stream, StreamEvent(sequence, message, is_last))
-        await self._write(encode_event(message, self._id(sequence)), is_last=is_last)
+        await self._try_to_keep(StreamEvent(sequence, message, is_last))
+        await self._write(encode_event(message, self._id(sequence) if self._is_kept else None), is_last=is_last)
+
+    async def _try_to_keep(self, event: StreamEvent) -> None:
+        """What cannot be kept is said all the same; from then on the stream can only be read where it is."""
+        if not self._is_kept:
+            return
+        try:
+            await self._log.add(self._stream, event)
+        except DatabaseUnavailable as error:
+            self._is_kept = False
+            logger.warning("a stream goes on without being kept", reason=error.message)
 
     def _id(self, sequence: int) -> bytes:
         return b"%b-%d" % (self._stream.hex.encode(), sequence)

@@ -3,11 +3,10 @@
 import contextlib
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from litestar import HttpMethod, Request, Router, get, post, route
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar import HttpMethod, Router, asgi, route
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import structs
 
 from toolbox.errors import ToolboxError
@@ -16,7 +15,7 @@ from toolbox.mcp.exchange import exchange, refuse
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply, read_head
-from toolbox.mcp.messages import encode_error
+from toolbox.mcp.messages import encode_error, find_id
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.origins import Origins
 from toolbox.mcp.resumption import KeptChannel
@@ -29,81 +28,67 @@ PRIMING_VERSION = "2025-11-25"
 CLIENT_IS_GONE = 499
 """Nobody reads it but the access log."""
 
+_METHODS = [HttpMethod.POST, HttpMethod.GET, HttpMethod.DELETE, HttpMethod.PUT, HttpMethod.PATCH]
 
-FindServer: TypeAlias = Callable[[Request[Any, Any, Any]], Awaitable[McpServer]]
+FindServer: TypeAlias = Callable[[HTTPScope], Awaitable[McpServer]]
 
 
 def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -> Router:
     """The routes of MCP. The server is asked for with each request: it exists only once the application has started."""
 
-    async def find(_request: Request[Any, Any, Any]) -> McpServer:
+    async def find(_scope: HTTPScope) -> McpServer:
         return get_server()
 
-    return _create_router("/mcp", settings, find)
+    # ASGI as it is: what the framework does for a request and its response costs more than the call of a tool.
+    return Router("/mcp", route_handlers=[asgi("/", copy_scope=False)(_create_app(settings, find))])
 
 
 def create_toolsets_router(settings: Settings, find_server: Callable[[str], Awaitable[McpServer]]) -> Router:
     """The same for each toolset, by its name."""
 
-    async def find(request: Request[Any, Any, Any]) -> McpServer:
-        return await find_server(request.path_params["name"])
+    async def find(scope: HTTPScope) -> McpServer:
+        return await find_server(scope["path_params"]["name"])
 
-    return _create_router("/toolsets/{name:str}/mcp", settings, find)
+    app = _create_app(settings, find)
+
+    # The framework reads parameters out of paths for its own handlers only.
+    @route("/", http_method=_METHODS, status_code=HTTPStatus.OK, include_in_schema=False)
+    async def pass_on() -> ASGIApp:
+        return app
+
+    return Router("/toolsets/{name:str}/mcp", route_handlers=[pass_on])
 
 
-def _create_router(path: str, settings: Settings, find_server: FindServer) -> Router:
+def _create_app(settings: Settings, find_server: FindServer) -> ASGIApp:
     origins = Origins(settings)
 
-    @post("/", status_code=HTTPStatus.OK, include_in_schema=False)
-    async def receive_message(request: Request[Any, Any, Any]) -> ASGIApp:
-        head = read_head(request.scope["headers"])
-        server = _refuse_stranger(origins, head) or await _find(find_server, request)
-        if isinstance(server, Reply):
-            return _respond(server)
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope = cast("HTTPScope", scope)
+        head = read_head(scope["headers"])
+        refusal = _refuse_stranger(origins, head)
+        if refusal:
+            await _respond(send, refusal)
+        elif scope["method"] == HttpMethod.POST:
+            body = await _read_body(receive, settings.max_request_size)
+            if isinstance(body, Reply):
+                await _respond(send, body)
+            else:
+                await _answer(await _find(find_server, scope, body), head, body, receive, send)
+        elif scope["method"] == HttpMethod.GET:
+            await _open_stream(await _find(find_server, scope), head, receive, send)
+        else:  # there is no session to end: what is one to a client is nothing here
+            await _respond(send, _refuse_method("messages are sent by POST"))
 
-        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
-            # Events as they are: a response object of the framework costs more than the call of a tool.
-            channel = _create_channel(server, head, send)
-            await channel.finish(await _exchange(server, head, request, channel))
-
-        return respond
-
-    @get("/", status_code=HTTPStatus.OK, include_in_schema=False)
-    async def open_stream(request: Request[Any, Any, Any]) -> ASGIApp:
-        head = read_head(request.scope["headers"])
-        server = _refuse_stranger(origins, head) or await _find(find_server, request)
-        if isinstance(server, Reply):
-            return _respond(server)
-        if head.version in STATELESS_VERSIONS or not head.accepts_stream:
-            return _respond(_refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only"))
-
-        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
-            channel = Channel(send, accepts_stream=True)
-            work = follow(server, head, channel)
-            with contextlib.suppress(CancelledByClient):
-                await channel.finish(await attended(request.receive, channel, work, until_disconnect=True))
-
-        return respond
-
-    @route(
-        "/",
-        http_method=[HttpMethod.DELETE, HttpMethod.PUT, HttpMethod.PATCH],
-        status_code=HTTPStatus.METHOD_NOT_ALLOWED,
-        include_in_schema=False,
-    )
-    async def refuse_method(request: Request[Any, Any, Any]) -> ASGIApp:
-        """There is no session to end: what is one to a client is nothing here."""
-        head = read_head(request.scope["headers"])
-        return _respond(_refuse_stranger(origins, head) or _refuse_method("messages are sent by POST"))
-
-    return Router(path, route_handlers=[receive_message, open_stream, refuse_method])
+    return serve
 
 
-async def _find(find_server: FindServer, request: Request[Any, Any, Any]) -> McpServer | Reply:
+async def _find(find_server: FindServer, scope: HTTPScope, body: bytes = b"") -> McpServer | Reply:
     try:
-        return await find_server(request)
+        return await find_server(scope)
     except ToolboxError as error:
-        return Reply(error.status, encode_error(to_protocol_error(error)))
+        failure = to_protocol_error(error)
+        failure.id = find_id(body)  # clients drop an error that names no request of theirs
+        return Reply(error.status, encode_error(failure))
 
 
 def _refuse_method(why: str) -> Reply:
@@ -134,20 +119,43 @@ def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
     return None
 
 
-async def _exchange(server: McpServer, head: Head, request: Request[Any, Any, Any], channel: Channel) -> Reply:
-    try:
-        body = await request.body()
-    except RequestEntityTooLarge:
-        return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large; MAX_REQUEST_SIZE limits it")
+async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
+    body, has_more = bytearray(), True
+    while has_more:
+        message = cast("dict[str, Any]", await receive())
+        if message["type"] == "http.disconnect":
+            return Reply(CLIENT_IS_GONE)
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) > limit:
+            return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large; MAX_REQUEST_SIZE limits it")
+    return bytes(body)
+
+
+async def _answer(server: McpServer | Reply, head: Head, body: bytes, receive: Receive, send: Send) -> None:
+    if isinstance(server, Reply):
+        await _respond(send, server)
+        return
+    channel = _create_channel(server, head, send)
     work = exchange(server, head, body, channel)
     try:  # in the handshake era a lost connection cancels nothing
-        return await attended(request.receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
+        reply = await attended(receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
     except CancelledByClient:
-        return Reply(CLIENT_IS_GONE)
+        reply = Reply(CLIENT_IS_GONE)
+    await channel.finish(reply)
 
 
-def _respond(reply: Reply) -> ASGIApp:
-    async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await Channel(send, accepts_stream=False).finish(reply)
+async def _open_stream(server: McpServer | Reply, head: Head, receive: Receive, send: Send) -> None:
+    if not isinstance(server, Reply) and (head.version in STATELESS_VERSIONS or not head.accepts_stream):
+        server = _refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only")
+    if isinstance(server, Reply):
+        await _respond(send, server)
+        return
+    channel = Channel(send, accepts_stream=True)
+    work = follow(server, head, channel)
+    with contextlib.suppress(CancelledByClient):
+        await channel.finish(await attended(receive, channel, work, until_disconnect=True))
 
-    return respond
+
+async def _respond(send: Send, reply: Reply) -> None:
+    await Channel(send, accepts_stream=False).finish(reply)

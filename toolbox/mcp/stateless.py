@@ -30,7 +30,7 @@ from toolbox.mcp.messages import (
 )
 from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
-from toolbox.mcp.offers import OFFERED_METHODS
+from toolbox.mcp.offers import OFFERED_METHODS, SKILL_METHODS
 from toolbox.mcp.peers import ProgressToken, StatelessPeer
 from toolbox.mcp.rounds import RoundParams, read_answers, require_input
 from toolbox.mcp.shapes import shape_result
@@ -238,10 +238,13 @@ async def _discover(server: McpServer, _params: Raw, _peer: StatelessPeer) -> Di
 
 
 def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:
-    """In this era a client can hear of a resource's content too, and follow tasks."""
+    """In this era a client can hear of a resource's content too, and there are extensions."""
     capabilities = server.capabilities
+    extensions = server.offers.extensions
     if server.tasks:
-        capabilities["extensions"] = capabilities.get("extensions", {}) | {TASKS_EXTENSION: {}}
+        extensions[TASKS_EXTENSION] = {}
+    if extensions:
+        capabilities["extensions"] = extensions
     if "resources" in capabilities:
         capabilities["resources"] = capabilities["resources"] | {"subscribe": True}
     return capabilities
@@ -281,5 +284,5 @@ _METHODS: Mapping[str, Callable[[McpServer, Raw, StatelessPeer], Awaitable[Struc
     "tools/call": _call_tool,
     "tools/list": _list_tools,
     **TASK_METHODS,
-    **{name: _offered(name) for name in OFFERED_METHODS},
+    **{name: _offered(name) for name in (*OFFERED_METHODS, *SKILL_METHODS)},
 }

@@ -165,8 +165,23 @@ def _read_signature(function: Callable[..., Any]) -> _Signature:
         arguments = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
         msgspec.json.schema(arguments)
     except Exception as error:  # msgspec raises several kinds for types that it cannot build or describe
-        raise InvalidDefinition(f"{where}: its parameters have no JSON form: {error}") from error
+        raise InvalidDefinition(f"{where}: {_why_no_form(fields, error)}") from error
     return _Signature(arguments, context_parameter, hints.get("return", Any))
+
+
+def _why_no_form(fields: Sequence[tuple[Any, ...]], error: Exception) -> str:
+    """Which parameter it is, and what the last line of msgspec's words says: the others advise users of msgspec."""
+    for name, *rest in fields:
+        try:
+            msgspec.json.schema(msgspec.defstruct("Arguments", [(name, *rest)]))
+        except Exception as alone:  # noqa: BLE001 - as above
+            return f"parameter {name!r} has no JSON form: {_last_line(alone)}"
+    return f"its parameters have no JSON form: {_last_line(error)}"
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[-1].strip().replace("<class '", "").replace("'>", "").removeprefix("- ")
 
 
 def _default(value: Any) -> Any:
