@@ -92,7 +92,10 @@ async def test_anything_but_a_yes_is_a_no(services: Services, answer: Any, said:
 async def test_a_client_that_cannot_ask_is_told_what_is_needed(services: Services) -> None:
     done = await call(services, SilentClient())
     assert done.outcome.error_code == "consent_needed"
-    assert "elicitation" in (done.outcome.error_message or "")
+    assert done.outcome.error_message == (
+        "demo_delete was not run: it may destroy something, and the user has to be asked first. "
+        "That needs a client that can show forms (elicitation): it can be called over MCP only"
+    )
     assert deleted == []
 
 

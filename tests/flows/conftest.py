@@ -24,6 +24,13 @@ class Server(Struct):
     process: subprocess.Popen[str]
     url: str
     report: str
+    _later: list[str]
+    _reader: threading.Thread
+
+    def read_log(self) -> str:
+        """What it said after the report, when it has ended."""
+        self._reader.join(STOP_SECONDS)
+        return "".join(self._later)
 
     def stop(self) -> int:
         """End it as an operator does, and give back its exit status."""
@@ -73,9 +80,7 @@ def start_server(*arguments: str, folder: Path | None = None, **settings: str) -
         stderr=subprocess.PIPE,
         text=True,
     )
-    server = _wait_for_report(process)
-    threading.Thread(target=process.stderr.read, daemon=True).start()  # type: ignore[union-attr]
-    return server
+    return _wait_for_report(process)
 
 
 def _wait_for_report(process: subprocess.Popen[str]) -> Server:
@@ -87,7 +92,10 @@ def _wait_for_report(process: subprocess.Popen[str]) -> Server:
         if line.startswith("  Access"):
             match = re.search(r"MCP +(http\S+)/mcp", said)
             assert match, said
-            return Server(process, match[1], said)
+            later: list[str] = []
+            reader = threading.Thread(target=later.extend, args=(process.stderr,), daemon=True)
+            reader.start()
+            return Server(process, match[1], said, later, reader)
     raise AssertionError(f"the server ended with {process.wait()} before it was ready:\n{said}")
 
 
@@ -96,3 +104,18 @@ def run_toolbox(*arguments: str, **settings: str) -> subprocess.CompletedProcess
     return subprocess.run(
         [TOOLBOX, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=START_SECONDS
     )
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[..., str]:
+    """Leaves behind what pip would, a plugin of one module, and gives back the folder for PYTHONPATH."""
+
+    def write(name: str, code: str) -> str:
+        (tmp_path / f"{name}_plugin.py").write_text(code)
+        record = tmp_path / f"{name}-1.0.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (record / "entry_points.txt").write_text(f"[toolbox]\n{name} = {name}_plugin\n")
+        return str(tmp_path)
+
+    return write

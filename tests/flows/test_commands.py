@@ -1,10 +1,9 @@
 """The other commands, as processes over a database of the test's own."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.flows.conftest import run_toolbox
 
@@ -30,9 +29,15 @@ def test_a_catalogue_is_imported_reported_found_and_cannot_be_called(database_ur
     assert (report["added"], report["embedded"], report["source"]) == (2, 2, "import:geo")
     assert [line["line"] for line in report["rejected"]] == [3, 4]
     assert report["changes"]["type_mapped"] == 1
+    assert report["examples"]["type_mapped"] == [{"line": 1, "tool": "geo_find_city", "where": "input schema /type"}]
 
     again = json.loads(run_toolbox("import", str(file), "--json", DATABASE_URL=database_url).stdout)[0]
     assert (again["added"], again["updated"], again["unchanged"], again["embedded"]) == (0, 0, 2, 0)
+
+    said = run_toolbox("import", str(file), "--source", "other", DATABASE_URL=database_url).stdout
+    assert (
+        "  name made unique: 2\n    line 1, geo_find_city_3: was 'geo.find city'\n    line 2, geo_find_city_4: " in said
+    )
 
     found = json.loads(run_toolbox("find", "a city on the map", "--json", DATABASE_URL=database_url).stdout)
     assert found[0]["metadata"]["id"] == "geo/1"
@@ -68,21 +73,6 @@ def test_what_was_imported_is_removed_again_with_all_that_belongs_to_it(database
     assert [report["added"] for report in back] == [2, 2]
 
 
-@pytest.fixture
-def install(tmp_path: Path) -> Callable[..., str]:
-    """Leaves behind what pip would, a plugin of one module, and gives back the folder for PYTHONPATH."""
-
-    def write(name: str, code: str) -> str:
-        (tmp_path / f"{name}_plugin.py").write_text(code)
-        record = tmp_path / f"{name}-1.0.dist-info"
-        record.mkdir()
-        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (record / "entry_points.txt").write_text(f"[toolbox]\n{name} = {name}_plugin\n")
-        return str(tmp_path)
-
-    return write
-
-
 def test_plugins_says_what_is_wrong_and_fails_when_a_plugin_does(
     database_url: str, install: Callable[..., str]
 ) -> None:
@@ -97,6 +87,46 @@ def test_plugins_says_what_is_wrong_and_fails_when_a_plugin_does(
     as_json = run_toolbox("plugins", "--json", DATABASE_URL=database_url, PYTHONPATH=folder)
     assert as_json.returncode == 1
     assert {plugin["name"]: plugin["state"] for plugin in json.loads(as_json.stdout)}["forgetful"] == "failed"
+
+
+def test_plugins_counts_all_that_a_plugin_offers(database_url: str) -> None:
+    listed = run_toolbox("plugins", DATABASE_URL=database_url).stdout.splitlines()
+    assert listed[0].split() == ["plugin", "version", "state", "tools", "resources", "prompts", "skills", "models"]
+    as_json = json.loads(run_toolbox("plugins", "--json", DATABASE_URL=database_url).stdout)
+    (plugin,) = [plugin for plugin in as_json if plugin["name"] == "time"]
+    offered = [str(len(plugin[kind])) for kind in ("tools", "resources", "prompts", "skills")]
+    assert ["time", plugin["version"], "loaded", *offered] in [line.split() for line in listed]
+
+
+SHORT_AND_LONG = """
+import toolbox
+
+def none() -> str:
+    \"\"\"Take nothing.\"\"\"
+    return ""
+
+def long() -> list[str]:
+    \"\"\"Say many things.\"\"\"
+    return ["abc"] * 1000
+
+@toolbox.hookimpl
+def toolbox_tools():
+    return [none, long]
+"""
+
+
+def test_what_is_empty_is_said_in_words(database_url: str, install: Callable[..., str]) -> None:
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return run_toolbox(*arguments, DATABASE_URL=database_url, PYTHONPATH=folder)
+
+    folder = install("many", SHORT_AND_LONG)
+    assert run("tools", "get", "many_none").stdout.endswith("\n\nit takes no arguments\n")
+    call_id = json.loads(run("call", "many_long", "--json").stdout)["execution_id"]
+    behind = run("result", call_id, "--offset", "999999")
+    assert (behind.returncode, behind.stdout) == (1, "")
+    assert behind.stderr == "Error: the offset 999999 is behind the end: there are 1,000 items in all\n"
+    page = run("result", call_id, "--limit", "10")
+    assert page.stderr.startswith("there are 1,000 items in all; more with: toolbox result ")
 
 
 def test_a_list_says_how_to_see_the_rest(database_url: str) -> None:
@@ -119,10 +149,13 @@ def test_tables_are_for_people(database_url: str) -> None:
         (("call", "text_count", "text=one two"), '"words": 2'),
         (("db", "status"), "the newest is"),
         (("sync",), "unchanged"),
+        (("tools", "list"), "calculator_compound_interest"),
+        (("tools", "get", "data_json_to_csv"), '"," | ";" | '),
     ):
-        done = run_toolbox(*arguments, DATABASE_URL=database_url)
+        done = run_toolbox(*arguments, DATABASE_URL=database_url, COLUMNS="20")
         assert done.returncode == 0, done.stderr
         assert said in done.stdout, (arguments, done.stdout)
+        assert not any(line.endswith(" ") for line in done.stdout.splitlines())
 
 
 def test_what_goes_wrong_is_said_in_a_sentence_with_the_right_status(database_url: str) -> None:
@@ -142,6 +175,8 @@ def test_what_goes_wrong_is_said_in_a_sentence_with_the_right_status(database_ur
         (("import",), 2, "--remove SOURCE"),
         (("import", __file__, "--remove", "x"), 2, "--remove SOURCE alone"),
         (("find", "x", "--url", "http://127.0.0.1:1"), 1, "cannot be reached"),
+        (("toolsets", "show", "nope"), 1, "no toolset 'nope'; `toolbox toolsets list` lists those that there are"),
+        (("toolsets", "delete", "none"), 1, "no toolset 'none'; `toolbox toolsets list` lists those that there are"),
     ):
         done = run_toolbox(*arguments, DATABASE_URL=database_url)
         assert done.returncode == status, (arguments, done.stderr)

@@ -28,6 +28,7 @@ def test_a_catalogue_is_evaluated_and_nothing_stays(database_url: str, tmp_path:
     assert (report["tools"], report["left_out"]) == (3, 1)
     assert report["evaluation"]["quality"]["recall"]["1"] == 1
     assert set(report["ablated"]) == {"meaning", "words", "clauses", "corrections", "names"}
+    assert f"the page with plots is at {page}\n" in done.stderr
     assert "<svg" in page.read_text()
     assert "http" not in page.read_text()
     table = run_toolbox(*arguments, DATABASE_URL=database_url)

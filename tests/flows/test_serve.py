@@ -3,11 +3,14 @@
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
 import httpx
+import pytest
 
 from tests.flows.conftest import STOP_SECONDS, Server, run_toolbox
 from toolbox.embedded.owner import find_owner
@@ -42,6 +45,14 @@ def test_other_commands_on_the_machine_use_the_running_one(serve: Serve, data_di
     ):
         refused = run_toolbox(*arguments, *(() if "--url" in arguments else ("--url", server.url)))
         assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+
+
+def test_a_server_of_this_machine_makes_the_calls_of_its_commands(serve: Serve, data_dir: Path) -> None:
+    server = serve(DATA_DIR=str(data_dir))
+    dead_proxy = {"HTTP_PROXY": "http://127.0.0.1:1"}
+    called = run_toolbox("call", "text_reverse", "text=abc", "--json", DATA_DIR=str(data_dir), **dead_proxy)
+    recorded = httpx.get(f"{server.url}/calls/{json.loads(called.stdout)['execution_id']}").json()
+    assert (recorded["result"], recorded["channel"]) == ("cba", "rest"), "the call went past the server"
 
 
 def test_the_report_says_which_plugin_cannot_be_disabled(serve: Serve, database_url: str) -> None:
@@ -113,6 +124,70 @@ async def test_reload_starts_again_when_a_file_is_saved(serve: Serve, database_u
     server.stop()
 
 
+PLUGIN = """
+import threading
+from pathlib import Path
+import toolbox
+
+def wait(marker: str) -> str:
+    \"\"\"Wait for ever.\"\"\"
+    Path(marker).touch()
+    threading.Event().wait()
+
+@toolbox.hookimpl
+def toolbox_tools():
+    return [wait]
+"""
+
+
+def wait_until_said(server: Server, text: str) -> str:
+    """The line with the text; bounded by the time limit of the test."""
+    while not (lines := [line for line in server._later if text in line]):
+        time.sleep(0.05)
+    return lines[0]
+
+
+def test_reload_watches_plugins_and_tells_their_author_what_came_of_it(
+    serve: Serve, database_url: str, tmp_path: Path, install: Callable[..., str]
+) -> None:
+    folder, elsewhere = install("waiting", PLUGIN), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    server = serve("--reload", folder=elsewhere, DATABASE_URL=database_url, PYTHONPATH=folder)
+    code = tmp_path / "waiting_plugin.py"
+    code.write_text(PLUGIN + "1 / 0\n")
+    assert ", 1 problem" in wait_until_said(server, "reloaded: ")
+    problem = "  Problem  waiting, import: ZeroDivisionError: division by zero (at waiting_plugin.py:14)\n"
+    assert wait_until_said(server, "Problem") == problem
+    server._later.clear()
+    code.write_text(PLUGIN)
+    assert "problem" not in wait_until_said(server, "reloaded: ")
+    server.stop()
+
+
+def test_ctrl_c_says_what_is_waited_for_and_another_one_ends_at_once(
+    serve: Serve, database_url: str, tmp_path: Path, install: Callable[..., str]
+) -> None:
+    server = serve(DATABASE_URL=database_url, PYTHONPATH=install("waiting", PLUGIN))
+    marker = tmp_path / "running"
+    request = {"tool_name": "waiting_wait", "arguments": {"marker": str(marker)}}
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(httpx.post, f"{server.url}/mcp/call_tool", json=request, timeout=60)
+        while not marker.exists():
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGINT)
+        wait_until_said(server, "stopping: waiting for 1 request to be answered; Ctrl-C again stops at once")
+        server.process.send_signal(signal.SIGINT)
+        assert (answer.result().status_code, answer.result().json()["code"]) == (503, "stopping")
+    assert server.process.wait(STOP_SECONDS) == 130
+    assert "Traceback" not in server.read_log()
+
+
+def test_a_pinned_tool_that_is_not_there_is_a_problem(serve: Serve, database_url: str) -> None:
+    server = serve(DATABASE_URL=database_url, PINNED_TOOLS="text_reverse,text_revers")
+    (problem,) = [line for line in server.report.splitlines() if "Problem" in line]
+    assert problem.startswith("  Problem  PINNED_TOOLS: there is no tool 'text_revers'; near names: text_reverse")
+
+
 async def started_at(client: httpx.AsyncClient) -> str | None:
     try:
         return str((await client.get("/stats")).json()["started_at"])
@@ -129,11 +204,29 @@ async def test_a_database_of_ones_own_is_used_as_it_is(serve: Serve, database_ur
     await connection.close()
 
 
-def test_a_database_that_does_not_answer_refuses_the_start(data_dir: Path) -> None:
-    refused = run_toolbox("serve", "--port", "0", DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
-    assert refused.returncode != 0
-    assert "PostgreSQL cannot be used" in refused.stderr
-    assert "Traceback" not in refused.stderr
+@pytest.mark.parametrize("arguments", [("serve", "--port", "0"), ("find", "x"), ("db", "status"), ("worker",)])
+def test_a_database_that_does_not_answer_is_named_without_its_password(arguments: tuple[str, ...]) -> None:
+    refused = run_toolbox(*arguments, DATABASE_URL="postgresql://nobody:secret@127.0.0.1:1/none")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("Error: DATABASE_URL (127.0.0.1:1): PostgreSQL cannot be used: ")
+    assert (refused.stderr.count("\n"), "secret" in refused.stderr) == (1, False)
+
+
+def test_a_start_that_is_refused_is_said_in_one_sentence(database_url: str) -> None:
+    for arguments, setting, said in (
+        ((), {"EMBEDDING_MODEL": "foo"}, "Error: EMBEDDING_MODEL='foo' is offered by no plugin"),
+        (
+            (),
+            {"PLUGINS_STRICT": "1", "PLUGINS_DISABLED": "calcluator"},
+            "Error: PLUGINS_STRICT is set and plugins have problems:\ncalcluator: PLUGINS_DISABLED: there is no plugin",
+        ),
+        (("--workers", "2"), {"EMBEDDING_MODEL": "foo"}, "Error: EMBEDDING_MODEL='foo' is offered by no plugin"),
+    ):
+        refused = run_toolbox("serve", "--port", "0", *arguments, DATABASE_URL=database_url, **setting)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(said), refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert '"event"' not in refused.stderr
 
 
 def test_an_address_for_others_is_refused_without_keys() -> None:

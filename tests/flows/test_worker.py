@@ -33,7 +33,7 @@ def work() -> Iterator[Work]:
         started.append(process)
         assert process.stderr is not None
         for line in process.stderr:
-            if "worker: works embed and retention jobs in" in line:
+            if "worker: works embed and retention jobs" in line:
                 return process
         raise AssertionError(f"the worker ended with {process.wait()}")
 
@@ -57,6 +57,22 @@ async def test_a_worker_beside_the_server_works_its_jobs(serve: Serve, work: Wor
     _, said = worker.communicate(timeout=STOP_SECONDS)
     assert (worker.returncode, "has ended" in said) == (0, True)
     assert server.stop() in {0, -signal.SIGTERM}
+
+
+def test_a_worker_names_the_tools_whose_tasks_it_runs(database_url: str, install: Callable[..., str]) -> None:
+    code = 'import toolbox\n@toolbox.tool(task="optional")\ndef slow() -> str:\n    """Take long."""\n    return ""\n'
+    folder = install("lazy", code + "@toolbox.hookimpl\ndef toolbox_tools():\n    return [slow]\n")
+    process = subprocess.Popen(
+        [TOOLBOX, "worker"],
+        env=environment(DATABASE_URL=database_url, PYTHONPATH=folder),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "worker: works" in line)
+    process.terminate()
+    process.communicate(timeout=STOP_SECONDS)
+    assert " jobs and the tasks of lazy_slow in the database that DATABASE_URL names; " in said
 
 
 async def test_a_worker_works_where_database_url_says_and_ends_on_ctrl_c(work: Work, database_url: str) -> None:

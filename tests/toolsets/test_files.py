@@ -35,8 +35,17 @@ def test_a_file_is_json_or_toml(tmp_path: Path, name: str, text: str) -> None:
         ("a.json", "{", "truncated"),
         ("a.toml", "[", "cannot be used"),
         ("a.json", "{}", "required field `toolsets`"),
-        ("a.json", '{"toolsets": {"a": {}}}', r"required field `rules` - at `\$.toolsets"),
-        ("a.json", '{"toolsets": {"a": {"rules": {"include": [{"nam": "x"}]}}}}', "unknown field `nam`"),
+        ("a.json", '{"toolsets": {"a": {}}}', "toolset 'a': Object missing required field `rules`"),
+        (
+            "a.json",
+            '{"toolsets": {"a": {"titel": "A", "rules": {}}}}',
+            "toolset 'a': .*unknown field `titel`; there are: rules,",
+        ),
+        (
+            "a.json",
+            '{"toolsets": {"a": {"rules": {"include": [{"nam": "x"}]}}}}',
+            "toolset 'a': .*unknown field `nam` - at",
+        ),
         ("a.json", '{"toolsets": {"a": {"rules": {"include": []}, "max_tokens": 1}}}', ">= 100"),
     ],
 )

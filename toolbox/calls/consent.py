@@ -41,8 +41,8 @@ async def ask_for_consent(client: Client, definition: ToolDefinition, arguments:
     except MissingCapability as error:
         return Outcome(
             error_code="consent_needed",
-            error_message=f"{name} was not run: it may destroy something, and the user has to be asked first. Call it "
-            f"with a client that can show forms (elicitation). {error.message}",
+            error_message=f"{name} was not run: it may destroy something, and the user has to be asked first. "
+            f"That needs a client that can show forms (elicitation): {error.why}",
         )
     except TimeoutError:
         return _decline(name, f"the user did not answer within {PATIENCE_SECONDS:g} s")

@@ -6,26 +6,27 @@ Both answer with the same plain JSON values, so commands do not care.
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
-import httpx
 import msgspec
 from msgspec import Struct, structs
 
+from toolbox.cli.imports import httpx
 from toolbox.definitions import ANONYMOUS
-from toolbox.embedded.owner import attach_or_run, default_data_dir
+from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.errors import NotFound, ToolboxError
-from toolbox.settings import Secret, Settings, read_settings
-from toolbox.telemetry import configure_logging
+from toolbox.settings import Secret, Settings, naming_database, read_settings
 
 T = TypeVar("T")
 Object: TypeAlias = dict[str, Any]
 
 REMOTE_TIMEOUT_SECONDS = 60.0
+CONNECT_SECONDS = 1.0
 
 
 class Result(Struct, frozen=True):
@@ -64,11 +65,17 @@ class Backend(Protocol):
         ...
 
 
-def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) -> T:
-    """Do some work on the server at `url`, or on this machine's own catalogue."""
+def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], *, in_process: bool = False) -> T:
+    """Do some work on the server at `url`, or on this machine's own catalogue.
 
-    async def remotely(remote_url: str) -> T:
-        async with httpx.AsyncClient(base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS) as client:
+    Where a server of this machine runs, that one does it: it has everything open already, and the plugins that agents
+    get to see. `in_process` is for what is asked of this installation, and not of the server's.
+    """
+
+    async def remotely(remote_url: str, trust_env: bool) -> T:
+        async with httpx.AsyncClient(
+            base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS, trust_env=trust_env
+        ) as client:
             return await work(Remote(client))
 
     async def locally(settings: Settings) -> T:
@@ -76,7 +83,9 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) 
             return await work(backend)
 
     if url:
-        return asyncio.run(remotely(url))
+        return asyncio.run(remotely(url, trust_env=True))
+    if not in_process and (own_url := find_server_url()) and _is_listening(own_url):
+        return asyncio.run(remotely(own_url, trust_env=False))  # no proxy leads back to this machine
     with local_settings(command) as settings:
         return asyncio.run(locally(settings))
 
@@ -84,13 +93,33 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) 
 @contextlib.contextmanager
 def local_settings(command: str) -> Iterator[Settings]:
     """The settings with a DATABASE_URL: the given one, or that of the embedded PostgreSQL, running meanwhile."""
+    from toolbox.telemetry import configure_logging  # slow to load, and not needed where a server does the work
+
     settings = read_settings(os.environ)
     configure_logging(settings)
     if settings.database_url is not None:
-        yield settings
+        with naming_database(settings):
+            yield settings
         return
     with attach_or_run(settings.data_dir or default_data_dir(), command=command) as url:
         yield structs.replace(settings, database_url=Secret(url))
+
+
+def find_server_url() -> str | None:
+    """Where `toolbox serve` of this machine listens, if one runs and these commands work on its data."""
+    settings = read_settings(os.environ)
+    owner = None if settings.database_url else find_owner(settings.data_dir or default_data_dir())
+    return owner.server_url if owner else None
+
+
+def _is_listening(url: str) -> bool:
+    """Whether it answers already: a server that starts runs its PostgreSQL before it listens."""
+    address = urlsplit(url)
+    try:
+        with socket.create_connection((address.hostname, address.port or 80), timeout=CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 @contextlib.asynccontextmanager
@@ -170,7 +199,8 @@ class Remote:
 
     async def call(self, request: Object) -> Object:
         """See Backend."""
-        return _decode(await self._ask("POST", "/mcp/call_tool", request), Object)
+        patient = httpx.Timeout(REMOTE_TIMEOUT_SECONDS, read=None)  # the tool's own time limit ends it
+        return _decode(await self._ask("POST", "/mcp/call_tool", request, patient), Object)
 
     async def read_result(self, call_id: str, wanted: Object) -> "Result":
         """See Backend."""
@@ -198,12 +228,16 @@ class Remote:
         """See Backend."""
         return _decode(await self._ask("GET", "/admin/plugins"), list[Object])
 
-    async def _ask(self, method: str, path: str, body: Object | None = None) -> httpx.Response:
-        return self._checked(await self._send(method, path, body))
+    async def _ask(
+        self, method: str, path: str, body: Object | None = None, patience: httpx.Timeout | None = None
+    ) -> httpx.Response:
+        return self._checked(await self._send(method, path, body, patience))
 
-    async def _send(self, method: str, path: str, body: Object | None = None) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, body: Object | None = None, patience: httpx.Timeout | None = None
+    ) -> httpx.Response:
         try:
-            return await self._client.request(method, path, json=body)
+            return await self._client.request(method, path, json=body, timeout=patience or self._client.timeout)
         except httpx.HTTPError as error:
             raise ToolboxError(
                 f"{self._client.base_url} cannot be reached: {str(error) or type(error).__name__}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -135,6 +136,7 @@ async def _import_file(local: Local, file: Path, source: str) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "embedded": embedded,
         "changes": catalogue.changes,
+        "examples": msgspec.to_builtins(catalogue.examples),
         "rejected": [{"line": line.line, "reason": line.reason} for line in catalogue.rejected],
     }
 
@@ -169,5 +171,10 @@ def _print_import(report: dict[str, Any]) -> None:
     )
     for kind, times in report["changes"].items():
         click.echo(f"  {kind.replace('_', ' ')}: {times}")
+        examples = report["examples"].get(kind, [])
+        for example in examples:
+            click.echo(f"    line {example['line']}, {example['tool']}: {example['where']}".rstrip(": "))
+        if examples and times > len(examples):
+            click.echo("    ...")
     for line in report["rejected"]:
         click.echo(f"  line {line['line']} rejected: {line['reason']}", err=True)

@@ -82,6 +82,8 @@ def evaluate_(tools: Path, queries: Path, html: Path | None, cache: Path | None,
     if html:
         html.write_text(render_page(report), encoding="utf-8")
     print_json(report) if as_json else print_report(report)
+    if html:
+        click.echo(f"the page with plots is at {html}", err=True)
 
 
 class Wanted(Struct, frozen=True):

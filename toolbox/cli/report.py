@@ -1,18 +1,32 @@
 """The start-up report: what was loaded, what failed, where the data lies, and the URLs."""
 
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
-import httpx
-from rich.console import Console
-from rich.text import Text
+import click
+from msgspec import Struct
 
+from toolbox.cli.imports import httpx
 from toolbox.cli.output import count
 from toolbox.settings import Settings
 from toolbox.version import REPORT_AGENT
 
 PATIENCE_SECONDS = 600
 POLL_SECONDS = 0.05
+_ANSWER_SECONDS = 10
+
+
+class _Answers(Struct, frozen=True):
+    """What the server said of itself."""
+
+    health: dict[str, Any]
+    stats: dict[str, Any]
+    plugins: list[dict[str, Any]]
+    missing_pins: list[str]
+    """What it says of each of PINNED_TOOLS that is not there."""
 
 
 def print_report(url: str, settings: Settings) -> None:
@@ -20,27 +34,51 @@ def print_report(url: str, settings: Settings) -> None:
 
     The report is asked for over HTTP, so it is true for any number of workers, and proof that the server answers.
     """
+    answers = _ask(url, settings, lambda: True)
+    if answers:
+        print_lines(_describe(url, settings, answers))
+
+
+def describe_reload(url: str, settings: Settings, is_alive: Callable[[], bool]) -> list[str]:
+    """What there is after the server has been started again, when it is ready or has ended."""
+    answers = _ask(url, settings, is_alive)
+    if answers is None:
+        return ["not reloaded: the server did not start; it is tried again with the next change"]
+    problems = _describe_problems(answers)
+    wrong = f", {count(len(problems), 'problem')}" if problems else ""
+    tools = count(answers.stats["tools"]["active"], "tool")
+    return [f"reloaded: {tools}, {count(len(answers.plugins), 'plugin')}{wrong}", *problems]
+
+
+def print_lines(lines: list[str]) -> None:
+    """On standard error, as they are: the terminal breaks long ones where it wants."""
+    click.echo("\n".join(lines), err=True)
+
+
+def _ask(url: str, settings: Settings, is_alive: Callable[[], bool]) -> _Answers | None:
+    """What the server says, when it is ready; None if it never is."""
     headers = {"User-Agent": REPORT_AGENT}
-    with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
+    with httpx.Client(base_url=url, timeout=_ANSWER_SECONDS, trust_env=False, headers=headers) as client:
         start = time.monotonic()
-        while time.monotonic() - start < PATIENCE_SECONDS:
+        while time.monotonic() - start < PATIENCE_SECONDS and is_alive():
             try:
                 health = client.get("/health/detailed")
                 if health.is_success:
-                    lines = _describe(url, settings, health.json(), *(client.get(path).json() for path in _SOURCES))
-                    Console(stderr=True, highlight=False).print(Text("\n".join(lines)))
-                    return
+                    stats, plugins = client.get("/stats").json(), client.get("/admin/plugins").json()
+                    return _Answers(health.json(), stats, plugins, _find_missing_pins(client, settings))
             except (httpx.HTTPError, ValueError, KeyError):
                 pass  # it is still starting; what goes wrong there is said by the server itself
             time.sleep(POLL_SECONDS)
+    return None
 
 
-_SOURCES = ("/stats", "/admin/plugins")
+def _find_missing_pins(client: httpx.Client, settings: Settings) -> list[str]:
+    answers = [client.get(f"/tools/{quote(name, safe='')}") for name in settings.pinned_tools]
+    return [str(answer.json()["detail"]) for answer in answers if answer.status_code == HTTPStatus.NOT_FOUND]
 
 
-def _describe(
-    url: str, settings: Settings, health: dict[str, Any], stats: dict[str, Any], plugins: list[dict[str, Any]]
-) -> list[str]:
+def _describe(url: str, settings: Settings, answers: _Answers) -> list[str]:
+    health, stats = answers.health, answers.stats
     tools = stats["tools"]
     return [
         "",
@@ -52,13 +90,8 @@ def _describe(
         "",
         f"  Tools    {tools['active']} active, {tools['embedded']} embedded"
         + (f" by {stats['embedding_model']}" if stats["embedding_model"] else ": found by words alone"),
-        *(f"  Plugin   {_describe_plugin(plugin)}" for plugin in plugins),
-        *(f"  Problem  {name}: {check['detail']}" for name, check in _problems(health)),
-        *(
-            f"  Problem  {plugin['name']}, {problem['where']}: {problem['message']}"
-            for plugin in plugins
-            for problem in plugin["problems"]
-        ),
+        *(f"  Plugin   {_describe_plugin(plugin)}" for plugin in answers.plugins),
+        *_describe_problems(answers),
         f"  Data     {_describe_data(settings)}",
         *(["  Access   open to everybody on this machine: no keys are needed"] if settings.is_loopback else []),
         "",
@@ -66,18 +99,28 @@ def _describe(
 
 
 def _describe_plugin(plugin: dict[str, Any]) -> str:
-    offers = [count(len(plugin["tools"]), "tool")] if plugin["tools"] else []
+    kinds = ("tools", "resources", "prompts", "skills")
+    offers = [count(len(plugin[kind]), kind[:-1]) for kind in kinds if plugin[kind]]
     offers += [f"model {name}" for name in plugin["embedders"]]
     if plugin["state"] != "loaded" or not offers:
         offers.append(plugin["state"])
     return f"{plugin['name']} {plugin['version']}".strip() + f": {', '.join(offers)}"
 
 
-def _problems(health: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _describe_problems(answers: _Answers) -> list[str]:
+    """One line each: what health says, what is pinned and not there, and what each plugin's problems are."""
     return [
-        (name, check)
-        for name, check in health["checks"].items()
-        if check["status"] in {"degraded", "down"} and name != "plugins"
+        *(
+            f"  Problem  {name}: {check['detail']}"
+            for name, check in answers.health["checks"].items()
+            if check["status"] in {"degraded", "down"} and name != "plugins"
+        ),
+        *(f"  Problem  PINNED_TOOLS: {said}" for said in answers.missing_pins),
+        *(
+            f"  Problem  {plugin['name']}, {problem['where']}: {problem['message']}"
+            for plugin in answers.plugins
+            for problem in plugin["problems"]
+        ),
     ]
 
 

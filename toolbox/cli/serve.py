@@ -1,19 +1,21 @@
 """`toolbox serve`: runs the server, and says at the start what there is."""
 
 import contextlib
+import logging
 import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 import uvicorn
 from msgspec import structs
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
+from toolbox.cli.imports import hidden
 from toolbox.cli.report import print_report
 from toolbox.embedded.owner import default_data_dir, run_postgres
 from toolbox.errors import SettingsError
@@ -21,9 +23,13 @@ from toolbox.settings import Secret, Settings, read_settings, refuse_exposure
 from toolbox.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from litestar.types import ASGIApp
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from toolbox.middleware import RequestLog
 
 DRAIN_SECONDS = 20
+INTERRUPTED = 130
+"""The status of a command that Ctrl-C has ended, as shells have it."""
 
 
 @click.command()
@@ -31,7 +37,9 @@ DRAIN_SECONDS = 20
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for a free one (PORT).")
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes (WORKERS).")
 @click.option(
-    "--reload", is_flag=True, help="Start again when Python files below this folder change, for plugin authors."
+    "--reload",
+    is_flag=True,
+    help="Start again when Python files of a plugin that is installed as editable, or below this folder, change.",
 )
 def serve(host: str | None, port: int | None, workers: int | None, reload: bool) -> None:
     """Serve MCP and REST.
@@ -41,43 +49,51 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     settings = read_settings(os.environ, host=host, port=port, workers=workers)
     refuse_exposure(settings)
     configure_logging(settings)
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(_listen(settings))
-        url = f"http://{_display_host(settings.host)}:{listening.getsockname()[1]}"
-        settings = stack.enter_context(_with_database(settings, url))
-        reporter = threading.Thread(target=print_report, args=(url, settings), daemon=True)
-        reporter.start()
-        _run(settings, listening, reload=reload)
+    status = 0
+    try:
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(_listen(settings))
+            url = f"http://{_display_host(settings.host)}:{listening.getsockname()[1]}"
+            settings = stack.enter_context(_with_database(settings, url))
+            reporter = threading.Thread(target=print_report, args=(url, settings), daemon=True)
+            reporter.start()
+            _run(settings, listening, url, reload=reload)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    _end(status)
+
+
+def _end(status: int) -> None:
+    """End without the tools that still run in threads, which nothing can stop; all else is closed by now."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def create_worker_app() -> "ASGIApp":
     """The application of a worker process, whose environment its parent has completed."""
     settings = read_settings(os.environ)
     configure_logging(settings)
-    return _create_app(settings)
+    app = _create_app(settings)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.why_not_started() is None)
+
+    async def explained(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        try:
+            await app(scope, receive, send)
+        finally:
+            if refusal := app.why_not_started():  # then there are no requests: this is the start
+                click.echo(f"Error: {refusal.message}", err=True)
+
+    return explained
 
 
-def _create_app(settings: Settings) -> "ASGIApp":
-    with _hidden("advanced_alchemy"):
+def _create_app(settings: Settings) -> "RequestLog":
+    # Litestar, while it is imported, takes a type for pagination out of Advanced Alchemy where there is one. We do not
+    # use it, and it loads all of SQLAlchemy: a second at each start that only migrations need.
+    with hidden("advanced_alchemy"):
         from toolbox.app import create_app
     return create_app(settings)
-
-
-@contextlib.contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Let a package look as if it was not installed.
-
-    Litestar, while it is imported, takes a type for pagination out of Advanced Alchemy where there is one. We do not
-    use it, and it loads all of SQLAlchemy: a second at each start that only migrations need.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 @contextlib.contextmanager
@@ -107,28 +123,60 @@ def _with_database(settings: Settings, url: str) -> Iterator[Settings]:
         yield structs.replace(settings, database_url=Secret(database_url), data_dir=data_dir)
 
 
-def _run(settings: Settings, listening: socket.socket, *, reload: bool) -> None:
-    is_alone = settings.workers == 1 and not reload
-    config = uvicorn.Config(
-        _create_app(settings) if is_alone else "toolbox.cli.serve:create_worker_app",
-        factory=not is_alone,
-        workers=settings.workers,
-        reload=reload,
-        reload_dirs=[str(Path.cwd())] if reload else None,
+def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool) -> None:
+    if settings.workers == 1 and not reload:
+        _run_alone(settings, listening)
+        return
+    _complete_environment(settings)
+    config = _configure("toolbox.cli.serve:create_worker_app", workers=settings.workers, factory=True)
+    if reload:
+        from toolbox.cli.reloading import Reload  # loads plugins' machinery, which --help needs none of
+
+        Reload(config, listening, url, settings).run()
+        return
+    with _quiet(lambda record: "failed to start" in record.getMessage()):  # the worker has said why
+        workers = Multiprocess(config, sockets=[listening])
+        workers.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
+        sys.exit(1)
+
+
+def _run_alone(settings: Settings, listening: socket.socket) -> None:
+    app = _create_app(settings)
+    try:
+        with _quiet(lambda _: app.why_not_started() is not None):
+            uvicorn.Server(_configure(app)).run(sockets=[listening])
+    except SystemExit as stop:
+        refusal = app.why_not_started()
+        if refusal is None:
+            raise
+        raise refusal from stop
+
+
+def _configure(app: "ASGIApp | str", **options: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         access_log=False,
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        **options,
     )
-    server = uvicorn.Server(config)
-    if is_alone:
-        server.run(sockets=[listening])
-        return
-    _complete_environment(settings)
-    if reload:
-        ChangeReload(config, target=server.run, sockets=[listening]).run()
-    else:
-        Multiprocess(config, sockets=[listening]).run()
+
+
+@contextlib.contextmanager
+def _quiet(is_superfluous: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Keep back what uvicorn says of a start that was refused: the reason is said by ourselves, in one sentence."""
+    logger = logging.getLogger("uvicorn.error")
+
+    def passes(record: logging.LogRecord) -> bool:
+        return not is_superfluous(record)
+
+    logger.addFilter(passes)
+    try:
+        yield
+    finally:
+        logger.removeFilter(passes)
 
 
 def _complete_environment(settings: Settings) -> None:

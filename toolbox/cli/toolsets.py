@@ -1,17 +1,24 @@
 """Commands for toolsets: named selections of tools, each with an MCP endpoint of its own."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
-from toolbox.cli.backend import local_settings, open_local
-from toolbox.cli.output import json_option, print_json, print_table
+from toolbox.cli.backend import find_server_url, local_settings, open_local
+from toolbox.cli.output import count, json_option, print_json, print_table
+from toolbox.errors import NotFound
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
+    from toolbox.toolsets.repository import MemberPage
     from toolbox.toolsets.schemas import Toolset
+    from toolbox.toolsets.service import Change, ToolsetService
+
+T = TypeVar("T")
 
 MEMBERS_SHOWN = 20
 
@@ -29,13 +36,19 @@ def apply(file: Path, as_json: bool) -> None:
     from toolbox.toolsets.files import read_toolset_file
 
     definitions = read_toolset_file(file)
+
+    async def write(service: "ToolsetService") -> tuple["dict[str, Change]", dict[str, int]]:
+        changes = await service.apply(definitions)
+        return changes, {name: (await service.get(name)).tools for name in changes}
+
     with local_settings("toolsets") as settings:
-        changes = asyncio.run(_work(settings, lambda service: service.apply(definitions)))
+        changes, tools = asyncio.run(_work(settings, write))
     if as_json:
         print_json(changes)
-        return
-    for name, change in changes.items():
-        click.echo(f"{name}: {change}")
+    for name, change in () if as_json else changes.items():
+        click.echo(f"{name}: {change}, {count(tools[name], 'tool')}")
+    if empty := [name for name in changes if not tools[name]]:
+        click.echo(f"Warning: no tool is in {', '.join(empty)}: no rule matches any, or others exclude them", err=True)
 
 
 @toolsets.command("list")
@@ -65,18 +78,27 @@ def list_(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Look at one toolset and its first tools."""
 
-    async def look(service: Any) -> tuple[Any, Any]:
-        toolset = await service.get(name)
+    async def look(service: "ToolsetService") -> tuple["Toolset", "MemberPage"]:
+        toolset = await _named(name, service.get(name))
         return toolset, await service.repository.read_members(toolset.id, after="", limit=MEMBERS_SHOWN)
 
     with local_settings("toolsets") as settings:
         toolset, members = asyncio.run(_work(settings, look))
+        base_url = settings.public_url or find_server_url()
     names = [tool.name for tool in members.tools]
     if as_json:
         print_json(_to_json(toolset) | {"first_tools": names})
         return
-    print_table(("", ""), _to_json(toolset).items())
-    click.echo("\n".join(["", *names]))
+    shown = _to_json(toolset)
+    shown["endpoint"] = f"{(base_url or '').rstrip('/')}{shown['endpoint']}"
+    rules = shown.pop("rules")
+    for field, value in shown.items():
+        if value is not None and value != "":
+            click.echo(f"{field}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}")
+    for kind in ("include", "exclude"):
+        for rule in rules.get(kind, ()):
+            click.echo(f"{kind}: {msgspec.json.encode(rule).decode()}")
+    click.echo("\n".join(["", *names]) if names else "\nno tool is in it")
     if members.has_more:
         click.echo(f"... and {toolset.tools - len(names)} more")
 
@@ -86,11 +108,21 @@ def show(name: str, as_json: bool) -> None:
 def delete(name: str) -> None:
     """Delete a toolset; its tools stay."""
     with local_settings("toolsets") as settings:
-        asyncio.run(_work(settings, lambda service: service.delete(name)))
+        asyncio.run(_work(settings, lambda service: _named(name, service.delete(name))))
     click.echo(f"{name}: deleted")
 
 
-async def _work(settings: Settings, work: Any) -> Any:
+async def _named(name: str, work: Awaitable[T]) -> T:
+    """A toolset that is not there, in the words of the command line."""
+    try:
+        return await work
+    except NotFound as error:
+        raise NotFound(
+            f"there is no toolset {name[:100]!r}; `toolbox toolsets list` lists those that there are"
+        ) from error
+
+
+async def _work(settings: Settings, work: "Callable[[ToolsetService], Awaitable[T]]") -> T:
     from toolbox.toolsets.service import ToolsetService
 
     async with open_local(settings) as local:
@@ -98,8 +130,6 @@ async def _work(settings: Settings, work: Any) -> Any:
 
 
 def _to_json(toolset: "Toolset") -> dict[str, Any]:
-    import msgspec
-
     definition: dict[str, Any] = msgspec.to_builtins(toolset.definition)
     return {
         "name": toolset.name,

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import click
 import msgspec
 
-from toolbox.cli.backend import Backend, local_settings, open_local, run
+from toolbox.cli.backend import Backend, Result, local_settings, open_local, run
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
 from toolbox.settings import Settings
@@ -40,7 +40,7 @@ def find(query: str, tags: tuple[str, ...], explain: bool, url: str | None, as_j
         _print_explanations(matches)
     elif matches:
         rows = [(f"{match['similarity']:.2f}", match["name"], match["description"]) for match in matches]
-        print_table(["similarity", "tool", "what it does"], rows)
+        print_table(["similarity", "tool", "what it does"], rows, whole=1)
     else:
         click.echo("nothing found")
 
@@ -61,10 +61,10 @@ def _print_explanations(matches: list[dict[str, Any]]) -> None:
         matched = ", ".join(f"{word} {score:.1f}" for word, score in why["matched_words"].items())
         rows.append((f"{match['similarity']:.2f}", match["name"], f"{why['score']:.2f}", why["name"], *shown, matched))
     labels = [stage.replace("_", " ") for stage in stages]
-    print_table(["similarity", "tool", "score", "name", *labels, "matched words"], rows)
+    print_table(["similarity", "tool", "score", "name", *labels, "matched words"], rows, whole=1)
 
 
-_STAGES = ("meaning", "words", "clause_meaning", "clause_words")
+_STAGES = ("meaning", "words", "clause_meaning", "clause_words", "use")
 
 
 @click.command()
@@ -115,12 +115,20 @@ def result(call_id: str, offset: int, limit: int | None, at: str, url: str | Non
     given = {"at": at, "offset": offset, "limit": limit}
     wanted = {key: value for key, value in given.items() if value}
     page = run(url, "result", lambda backend: backend.read_result(call_id, wanted))
+    if offset and offset >= page.total:
+        raise InvalidRequest(f"the offset {offset} is behind the end: there {_are_in_all(page)}")
     if isinstance(page.value, str) and not as_json:
         click.echo(page.value)
     else:
         print_json(page.value)
     if page.next:
-        _say_more(page.next, f"there are {page.total:,} in all")
+        _say_more(page.next, f"there {_are_in_all(page)}")
+
+
+def _are_in_all(page: Result) -> str:
+    """How much there is, of what its pages are cut into (a part that is read alone may be of another kind)."""
+    noun = "character" if isinstance(page.value, str) else "member" if isinstance(page.value, dict) else "item"
+    return f"{'is' if page.total == 1 else 'are'} {page.total:,} {noun}{'' if page.total == 1 else 's'} in all"
 
 
 @click.group()
@@ -168,10 +176,10 @@ def get_tool(name: str, url: str | None, as_json: bool) -> None:
     properties = tool["input_schema"].get("properties", {})
     required = tool["input_schema"].get("required", [])
     rows = [
-        (name, "required" if name in required else "", _type_of(schema), schema.get("description", ""))
+        (name, "required" if name in required else "", _type_of(schema), _text_of(schema))
         for name, schema in properties.items()
     ]
-    print_table(["argument", "", "type", "what it is"], rows)
+    print_table(["argument", "", "type", "what it is"], rows, caption=None if rows else "it takes no arguments")
 
 
 @tools.command("duplicates")
@@ -187,7 +195,9 @@ def duplicates(least: float, as_json: bool) -> None:
         print_json(pairs)
         return
     rows = [(f"{pair.likeness:.2f}", pair.name, pair.source, pair.other_name, pair.other_source) for pair in pairs]
-    print_table(["likeness", "tool", "source", "other tool", "source"], rows, caption=count(len(pairs), "pair"))
+    print_table(
+        ["likeness", "tool", "source", "other tool", "source"], rows, caption=count(len(pairs), "pair"), whole=1
+    )
 
 
 async def _find_duplicates(settings: Settings, least: float) -> list[Any]:
@@ -206,16 +216,26 @@ async def _find_duplicates(settings: Settings, least: float) -> list[Any]:
 @url_option
 @json_option
 def plugins(url: str | None, as_json: bool) -> None:
-    """The installed plugins, what each offers, and what is wrong with it.
+    """The plugins that are installed here, what each offers, and what is wrong with it.
 
     Exits with 1 when a plugin failed, wholly or partly.
     """
-    found = run(url, "plugins", lambda backend: backend.list_plugins())
+    found = run(url, "plugins", lambda backend: backend.list_plugins(), in_process=True)
     if as_json:
         print_json(found)
     else:
-        rows = [(p["name"], p["version"], p["state"], len(p["tools"]), ", ".join(p["embedders"])) for p in found]
-        print_table(["plugin", "version", "state", "tools", "models"], rows)
+        offered = ("tools", "resources", "prompts", "skills")
+        rows = [
+            (
+                plugin["name"],
+                plugin["version"],
+                plugin["state"],
+                *(len(plugin.get(kind, ())) for kind in offered),
+                ", ".join(plugin["embedders"]),
+            )
+            for plugin in found
+        ]
+        print_table(["plugin", "version", "state", *offered, "models"], rows, caption=None if rows else "no plugins")
         for plugin in found:
             for problem in plugin["problems"]:
                 click.echo(f"{plugin['name']}: {problem['where']}: {problem['message']}", err=True)
@@ -268,10 +288,21 @@ def _checked(request: dict[str, Any], what: str) -> dict[str, Any]:
     return request
 
 
+def _text_of(schema: Any) -> str:
+    return str(schema.get("description", "")) if isinstance(schema, dict) else ""
+
+
 def _type_of(schema: Any) -> str:
     if not isinstance(schema, dict):
         return ""
     if "enum" in schema:
-        return " | ".join(str(value) for value in schema["enum"])
+        return " | ".join(map(_show_choice, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(filter(None, map(_type_of, schema["anyOf"])))
     declared = schema.get("type", "")
     return declared if isinstance(declared, str) else " | ".join(declared)
+
+
+def _show_choice(value: Any) -> str:
+    """A word as it is; what could be taken for something else, such as a comma or a tab, as JSON writes it."""
+    return value if isinstance(value, str) and value.isidentifier() else msgspec.json.encode(value).decode()

@@ -52,11 +52,19 @@ async def _work(settings: Settings, database: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _end, loop, ended)
     async with open_services(settings) as services, working(services):
-        click.echo(
-            f"ToolBox {VERSION} worker: works {' and '.join(services.queue.kinds)} jobs in {database}; Ctrl-C ends it",
-            err=True,
-        )
+        kinds = _name_kinds(services.queue.kinds)
+        click.echo(f"ToolBox {VERSION} worker: works {kinds} in {database}; Ctrl-C ends it", err=True)
         await ended.wait()
+
+
+def _name_kinds(kinds: list[str]) -> str:
+    """What a process works, as operators know it: each tool that may run as a task has a kind of its own."""
+    from toolbox.tasks.service import job_kind  # slow to load
+
+    prefix = job_kind("")
+    jobs = [kind for kind in kinds if not kind.startswith(prefix)]
+    tools = [kind.removeprefix(prefix) for kind in kinds if kind.startswith(prefix)]
+    return f"{' and '.join(jobs)} jobs" + (f" and the tasks of {', '.join(tools)}" if tools else "")
 
 
 def _end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:

@@ -26,7 +26,7 @@ def find_violations(validator: Any, arguments: Any) -> list[Violation]:
                 break
     except ValueError:  # the validator goes only so deep
         return [Violation("", "it is nested too deeply")]
-    return violations[:MAX_VIOLATIONS]
+    return list(dict.fromkeys(violations))[:MAX_VIOLATIONS]
 
 
 def _explain(error: Any) -> list[Violation]:
@@ -35,7 +35,16 @@ def _explain(error: Any) -> list[Violation]:
         return [Violation(f"{pointer}/{_escape(error.kind.property)}", "it is required")]
     if error.kind.name == "additionalProperties":
         return [Violation(f"{pointer}/{_escape(name)}", "there is no such property") for name in error.kind.unexpected]
+    if _wants_any_text(error.kind):
+        return [Violation(pointer, "it is empty or blank, and must say something")]
     return [Violation(pointer, _shorten(error.message))]
+
+
+def _wants_any_text(kind: Any) -> bool:
+    """Whether it is one of the two ways in which a schema says that a text may not be empty."""
+    if kind.name == "minLength":
+        return bool(kind.limit == 1)
+    return bool(kind.name == "pattern" and kind.pattern == r"\S")
 
 
 def _shorten(message: str) -> str:

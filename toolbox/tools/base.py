@@ -1,5 +1,6 @@
 """What every kind of tool is: a definition and a way to run it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
 
@@ -72,10 +73,12 @@ class ToolContext:
 
     async def report_progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Tell a client that wants to know how far the call has come; each `progress` is more than the last one."""
+        await asyncio.sleep(0)  # a tool that does nothing else would let nobody else run, nor its client read
         await self._client.report_progress(progress, total, message)
 
     async def log(self, level: LogLevel, data: Any, logger: str | None = None) -> None:
         """Send a line, or anything that is JSON, to the client's log."""
+        await asyncio.sleep(0)
         await self._client.log(level, data, logger)
 
     async def release_client(self, retry_seconds: float = 1.0) -> None:

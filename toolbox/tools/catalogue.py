@@ -25,6 +25,7 @@ from toolbox.tools.validity import check_extent
 MAX_TOOL_BYTES: Final = 1024 * 1024
 MAX_ID_LENGTH: Final = 500
 """How long an id may be: PostgreSQL indexes at most 2,704 bytes."""
+MAX_EXAMPLES: Final = 5
 MAX_DOCUMENT_BYTES: Final = 256 * 1024 * 1024
 """How large a file may be that is one JSON array: it is decoded at once, lines are not."""
 
@@ -63,12 +64,22 @@ class RejectedLine(Struct, frozen=True):
     reason: str
 
 
+class Example(Struct, frozen=True):
+    """Where a change was made: the line, the tool as it is called now, and in which field, or what its name was."""
+
+    line: int
+    tool: str
+    where: str
+
+
 class Catalogue(Struct, frozen=True):
     """What a file holds, in its order."""
 
     source: str
     tools: tuple[ImportedTool, ...]
     rejected: tuple[RejectedLine, ...]
+    examples: dict[str, list[Example]] = {}
+    """The first MAX_EXAMPLES changes of each kind."""
 
     @property
     def changes(self) -> dict[str, int]:
@@ -111,7 +122,7 @@ def read_catalogue(
             tools.append(reader.read(entry))
         except InvalidDefinition as error:
             rejected.append(RejectedLine(entry.line, entry.label + error.message))
-    return Catalogue(source, tuple(tools), tuple(rejected))
+    return Catalogue(source, tuple(tools), tuple(rejected), reader.examples)
 
 
 class _Entry(Struct, frozen=True):
@@ -212,6 +223,7 @@ class _Reader:
         self._max_tool_bytes = max_tool_bytes
         self._lines_by_id: dict[str, int] = {}
         self._next_numbers: dict[str, int] = {}
+        self.examples: dict[str, list[Example]] = {}
 
     def read(self, entry: _Entry) -> ImportedTool:
         """Read one tool.
@@ -236,11 +248,16 @@ class _Reader:
         metadata = {"id": id_}
         if name != original_name:
             safe = name == shorten_name(original_name)
-            fields.count(LineChange.NAME_MADE_SAFE if safe else LineChange.NAME_MADE_UNIQUE)
+            kind = LineChange.NAME_MADE_SAFE if safe else LineChange.NAME_MADE_UNIQUE
+            fields.count(kind, where=f"was {original_name[:100]!r}")
             metadata["original_name"] = original_name
         definition = _read_definition(fields, name, metadata)
         self._taken.add(name)
         self._lines_by_id[id_] = entry.line
+        for change, where in fields.places:
+            known = self.examples.setdefault(change, [])
+            if len(known) < MAX_EXAMPLES:
+                known.append(Example(entry.line, name, where))
         return ImportedTool(id_, entry.line, definition, dict(fields.changes))
 
     def _free_name(self, name: str) -> str:
@@ -307,11 +324,13 @@ class _Fields:
         self._left = members
         self._kept: dict[str, Any] = {}
         self.changes: Counter[str] = Counter()
+        self.places: list[tuple[str, str]] = []
 
-    def count(self, kind: str, number: int = 1) -> None:
-        """Count a change; none at all is not counted."""
+    def count(self, kind: str, number: int = 1, *, where: str = "") -> None:
+        """Count a change, and keep where it was made; none at all is not counted."""
         if number:
             self.changes[str(kind)] += number
+            self.places.append((str(kind), where))
 
     def take(self, *names: str) -> Any:
         """The first of several fields that is not null, or None."""
@@ -335,7 +354,7 @@ class _Fields:
     def keep(self, name: str, value: Any) -> None:
         """Keep what could not be read."""
         self._kept[name] = value
-        self.count(LineChange.KEPT_IN_METADATA)
+        self.count(LineChange.KEPT_IN_METADATA, where=name)
 
     def exported_id(self) -> str | None:
         """The id that an earlier import has left in the metadata."""
@@ -397,7 +416,7 @@ def _read_input_schema(fields: _Fields, own_metadata: dict[str, Any]) -> dict[st
     given = fields.take("input_schema", "inputSchema", "parameters")
     mapped = to_json_schema(given)
     for change in mapped.changes:
-        fields.count(change.kind)
+        fields.count(change.kind, where=f"input schema {change.path}".strip())
     if mapped.changes and given is not None:
         own_metadata["original_schema"] = given
     return mapped.schema
@@ -414,7 +433,7 @@ def _read_output_schema(fields: _Fields, own_metadata: dict[str, Any]) -> dict[s
         fields.keep("output_schema", given)
         return None
     for change in mapped.changes:
-        fields.count(change.kind)
+        fields.count(change.kind, where=f"output schema {change.path}".strip())
     if mapped.changes:
         own_metadata["original_output_schema"] = given
     return mapped.schema
@@ -427,7 +446,7 @@ def _read_tags(fields: _Fields) -> tuple[str, ...]:
         fields.keep("tags", given)
         return ()
     texts = [tag.strip() for tag in tags if isinstance(tag, str) and tag.strip()]
-    fields.count(LineChange.TAG_DROPPED, len(tags) - len(texts))
+    fields.count(LineChange.TAG_DROPPED, len(tags) - len(texts), where="tags")
     return tuple(dict.fromkeys(texts))
 
 

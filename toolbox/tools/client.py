@@ -125,6 +125,8 @@ class MissingCapability(ToolboxError):
 
     def __init__(self, capability: Capability, why: str = "the client did not declare it") -> None:
         super().__init__(f"the tool needs a client with {capability}: {why}")
+        self.why = why
+        """Without what is needed."""
         self.required: dict[str, Any] = {capability: {}}
         """What the client would have to declare, as it declares it."""
 
@@ -136,6 +138,7 @@ class MissingTasks(MissingCapability):
         ToolboxError.__init__(
             self, f"the tool runs as a task, so it needs a client of MCP with the extension {TASKS_EXTENSION}"
         )
+        self.why = "the client cannot follow tasks"
         self.required = {"extensions": {TASKS_EXTENSION: {}}}
 
 

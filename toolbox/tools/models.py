@@ -34,7 +34,7 @@ class ToolRow(DefaultBase):
         Index("ix_tools_name_key", "name_key"),
         Index("ix_tools_name_lexemes", "name_lexemes"),
         Index("ix_tools_category", "category", postgresql_where=text("active")),
-        Index("ix_tools_source", "source"),
+        Index("ix_tools_source", "source", postgresql_include=["active"]),
         Index("ix_tools_tags", "tags", postgresql_using="gin"),
         Index("ix_tools_index_version", "index_version", "id"),
         Index("ix_tools_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),

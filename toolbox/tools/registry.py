@@ -1,6 +1,6 @@
 """The tools that this process can run itself. What exists at all is in the database (repository)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -35,6 +35,11 @@ class Registry:
     def replace(self, tools: Iterable[RegisteredTool]) -> None:
         """Offer these tools from now on; calls in flight keep the tool they started with."""
         self._tools = {tool.name: tool for tool in tools}
+
+    @property
+    def tools(self) -> Mapping[str, RegisteredTool]:
+        """All of them by name; another object after each change, and never one that changes."""
+        return self._tools
 
     def __iter__(self) -> Iterator[RegisteredTool]:
         return iter(self._tools.values())

@@ -14,7 +14,7 @@ from toolbox.toolsets.schemas import ToolsetDefinition
 class ToolsetFile(Struct, frozen=True, forbid_unknown_fields=True):
     """What the file holds."""
 
-    toolsets: dict[str, ToolsetDefinition]
+    toolsets: dict[str, dict[str, Any]]
 
 
 def read_toolset_file(path: Path) -> dict[str, ToolsetDefinition]:
@@ -24,11 +24,21 @@ def read_toolset_file(path: Path) -> dict[str, ToolsetDefinition]:
         InvalidRequest: Says what in the file cannot be used.
     """
     try:
-        return msgspec.convert(_decode(path), ToolsetFile).toolsets
+        toolsets = msgspec.convert(_decode(path), ToolsetFile).toolsets
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InvalidRequest(f"{path} cannot be used: {error}") from error
+    return {name: _read_definition(path, name, fields) for name, fields in toolsets.items()}
+
+
+def _read_definition(path: Path, name: str, fields: dict[str, Any]) -> ToolsetDefinition:
+    try:
+        return msgspec.convert(fields, ToolsetDefinition)
+    except msgspec.ValidationError as error:
+        known = ", ".join(ToolsetDefinition.__struct_fields__)
+        hint = f"; there are: {known}" if "unknown field" in str(error) and " - at " not in str(error) else ""
+        raise InvalidRequest(f"{path} cannot be used: toolset {name[:100]!r}: {error}{hint}") from error
 
 
 def _decode(path: Path) -> Any:
