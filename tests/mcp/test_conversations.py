@@ -270,6 +270,14 @@ class TestAskingAtOnce:
         wire.session = "made up"
         assert "needs a client with sampling" in text_of(await wire.request("tools/call", {"name": "demo_guess"}))
 
+    async def test_when_the_process_ends_no_answer_is_waited_for(self, wire: Wire) -> None:
+        await wire.shake_hands(sampling={})
+        call = asyncio.create_task(wire.request("tools/call", {"name": "demo_guess"}))
+        await wire.received.get()
+        wire.server.conversations.end_streams()
+        assert "the server stops" in text_of(await call)
+        assert "the server stops" in text_of(await wire.request("tools/call", {"name": "demo_guess"}))
+
     async def test_an_answer_to_nobody_is_taken_and_dropped(self, wire: Wire) -> None:
         await wire.shake_hands()
         assert (await wire.send({"jsonrpc": "2.0", "id": "toolbox-1", "result": {}})).status == 202

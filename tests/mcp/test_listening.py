@@ -230,6 +230,7 @@ class TestComingBack:
         second = Stream()
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=ids[1])
         reading = asyncio.create_task(follow(replicas[1].whole, head, second.channel))
+        assert await second.next() == "comment"  # at once, also where there is nothing to say for a while
         assert await second.next() == {"number": 2}
         await first.channel.send(b'{"number": 3}')
         assert await second.next() == {"number": 3}
@@ -253,6 +254,7 @@ class TestComingBack:
         stream = Stream()
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=kept.read[0][0])
         assert (await follow(replicas[1].whole, head, stream.channel)).status == 200
+        assert await stream.next() == "comment"
         assert await stream.next() == {"result": 1}
 
     async def test_what_cannot_be_kept_is_said_all_the_same(

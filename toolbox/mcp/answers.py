@@ -32,6 +32,7 @@ class PendingAnswers:
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
         self._waiting = dict[str, asyncio.Future[Any]]()
+        self._is_closing = False
 
     @property
     def ids(self) -> Collection[str]:
@@ -47,11 +48,19 @@ class PendingAnswers:
         request_id = self._new_id()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
+        if self._is_closing:
+            _give_up(answer)
         try:
             yield Expected(request_id, answer)
         finally:
             del self._waiting[request_id]
             answer.cancel()
+
+    def close(self) -> None:
+        """Wait for no answer any more: the process stops, and people may take long to answer."""
+        self._is_closing = True
+        for answer in self._waiting.values():
+            _give_up(answer)
 
     def settle(self, response: ClientResponse) -> bool:
         """Hand an answer to the request that waits for it; false if none does, here."""
@@ -65,6 +74,11 @@ class PendingAnswers:
         else:
             answer.set_result(msgspec.json.decode(response.result))
         return True
+
+
+def _give_up(answer: "asyncio.Future[Any]") -> None:
+    if not answer.done():
+        answer.set_exception(ToolError("the server stops before the client has answered; call again"))
 
 
 def _reason(error: "Raw | msgspec.UnsetType") -> str:

@@ -87,7 +87,8 @@ class Conversations:
             await notify(self._database, "clients", news)
 
     def end_streams(self) -> None:
-        """End all streams that would stay open: the process stops, and clients come back to another one."""
+        """End all that would stay open: the process stops, and clients come back to another one."""
+        self.pending.close()
         self.listeners.close()
         self.streams.close()
 

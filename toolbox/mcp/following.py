@@ -44,5 +44,7 @@ async def _listen(server: McpServer, channel: Channel) -> None:
 
 async def _resume(server: McpServer, last_event_id: str, channel: Channel) -> None:
     stream, after = read_event_id(last_event_id)
+    await server.conversations.streams.require(stream)
+    await channel.open()  # there may be nothing to say for a while
     async for event in server.conversations.streams.read(stream, after):
         await channel.resend(encode_kept(stream, event))

@@ -65,16 +65,10 @@ class StreamLog:
             await notify(connection, "streams", stream.hex)
 
     async def read(self, stream: UUID, after: int) -> AsyncIterator[StreamEvent]:
-        """What was said after a number, and what still will be, up to the answer.
-
-        Raises:
-            NotFound: No such stream is known, or what was said on it is forgotten.
-        """
+        """What was said after a number, and what still will be, up to the answer."""
         wake = asyncio.Event()
         self._waiting.setdefault(stream, set()).add(wake)
         try:
-            if not await self._exists(stream):
-                raise NotFound("there is no such stream, or its time is over: send the request again")
             while not self._is_closing:
                 wake.clear()
                 for event in await self._read(stream, after):
@@ -96,8 +90,15 @@ class StreamLog:
             for wake in waiting:
                 wake.set()
 
-    async def _exists(self, stream: UUID) -> bool:
-        return await self._database.fetch_row("select from stream_events where stream = $1 limit 1", stream) is not None
+    async def require(self, stream: UUID) -> None:
+        """Refuse a stream that nobody can come back to.
+
+        Raises:
+            NotFound: It is not known, or what was said on it is forgotten.
+        """
+        row = await self._database.fetch_row("select from stream_events where stream = $1 limit 1", stream)
+        if row is None:
+            raise NotFound("there is no such stream, or its time is over: send the request again")
 
     async def _read(self, stream: UUID, after: int) -> list[StreamEvent]:
         rows = await self._database.fetch(
