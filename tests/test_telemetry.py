@@ -1,5 +1,6 @@
 """The log, as an operator reads it."""
 
+import json
 import subprocess
 import sys
 
@@ -43,3 +44,20 @@ def test_a_traceback_shows_no_values_of_variables(log_format: str) -> None:
     assert "said by a library" in log
     assert "swordfish" not in log
     assert "locals" not in log.replace("keep_locals_out", "")
+
+
+ODD = r"""
+import structlog
+
+from toolbox.settings import Settings
+from toolbox.telemetry import configure_logging
+
+configure_logging(Settings(log_format="json"))
+structlog.get_logger().info("odd", text="\ud800", thing=object(), keys={1: 2})
+"""
+
+
+def test_a_line_is_written_whatever_is_in_it() -> None:
+    done = subprocess.run([sys.executable, "-c", ODD], capture_output=True, text=True, check=True)
+    written = json.loads(done.stderr)
+    assert (written["event"], written["text"], written["keys"]) == ("odd", "\ud800", {"1": 2})

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
@@ -328,9 +329,14 @@ _STATUS = f"""
 # Between PgQueuer and us.
 
 
+_loading = threading.Lock()
+"""PgQueuer's modules import each other in circles: threads that load it at the same time find half of it."""
+
+
 def _load() -> None:
-    for module in ("core.qm", "core.sm", "adapters.persistence.queries"):
-        importlib.import_module(f"pgqueuer.{module}")
+    with _loading:
+        for module in ("core.qm", "core.sm", "adapters.persistence.queries"):
+            importlib.import_module(f"pgqueuer.{module}")
 
 
 @functools.cache
@@ -356,6 +362,7 @@ def _names() -> "DBSettings":
 
 @functools.cache
 def _statements() -> "QueryQueueBuilder":
+    _load()
     from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
 
     return QueryQueueBuilder(_names())

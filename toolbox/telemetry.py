@@ -3,9 +3,13 @@
 Tracebacks are written without the values of local variables: these hold the arguments of callers and secrets of tools.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -22,12 +26,12 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderers: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if is_json else [_console()]
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_to_json)] if is_json else [_console()]
     )
     structlog.configure(
         processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -40,6 +44,14 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))  # what libraries have to say below a warning is about themselves
+
+
+def _to_json(entry: Mapping[str, Any], default: Callable[[Any], Any]) -> str:
+    """A line for each request is written so: the standard library takes four times as long."""
+    try:
+        return msgspec.json.encode(entry, enc_hook=default).decode()
+    except (UnicodeEncodeError, TypeError):  # what is no Unicode, or has keys of any kind
+        return json.dumps(entry, default=default)
 
 
 def keep_locals_out() -> None:

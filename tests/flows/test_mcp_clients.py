@@ -1,23 +1,64 @@
-"""Clients that others wrote, against a real server: the official Python client and the MCP Inspector."""
+"""Clients that others wrote, against a real server.
+
+They are the official ones for Python and, twice, for TypeScript, and the MCP Inspector.
+"""
 
 import json
 import os
-import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import platformdirs
 import pytest
 from mcp import Client, MCPError
 from mcp.types import CallToolResult, TextContent
 
 from tests.conftest import execute, in_database
 from tests.flows.conftest import STOP_SECONDS, start_server
+from tests.flows.node import Node, find_node
 
 INSPECTOR = "2.12.0"
+TYPESCRIPT_1 = "@modelcontextprotocol/sdk@1.32.2"
+TYPESCRIPT_2 = "@modelcontextprotocol/client@2.4.0"
+PROGRAM_SECONDS = 60
+
+IMPORTS_1 = """
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+"""
+IMPORTS_2 = """
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+"""
+PROGRAM = """
+const [url, options] = process.argv.slice(1);
+const client = new Client({ name: "flow", version: "1.0" }, JSON.parse(options));
+await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+const { tools } = await client.listTools();
+const call = (name, given) => client.callTool({ name, arguments: given });
+const found = await call("find_tool", { query: "flow reverse" });
+const called = await call("call_tool", { tool_name: "flow_reverse", arguments: { text: "abc" } });
+const direct = await call("flow_add", { a: 1, b: 2 });
+const wrong = await call("flow_add", { a: "one" });
+console.log(JSON.stringify({
+  listed: tools.map((tool) => tool.name),
+  found: found.structuredContent.matches[0].name,
+  called: called.content,
+  direct: direct.structuredContent,
+  isWrong: wrong.isError,
+  server: client.getServerVersion()?.name,
+}));
+await client.close();
+"""
+"""Lists, finds and calls; the two clients differ only in where they are imported from."""
+
+TYPESCRIPT_CLIENTS = {
+    "1": (IMPORTS_1, {}),
+    "2 as it comes": (IMPORTS_2, {}),
+    "2 finds the version": (IMPORTS_2, {"versionNegotiation": {"mode": "auto"}}),
+    "2 in the stateless era": (IMPORTS_2, {"versionNegotiation": {"mode": {"pin": "2026-07-28"}}}),
+}
 
 PLUGIN = '''
 import toolbox
@@ -40,6 +81,7 @@ def toolbox_tools():
 '''
 
 MODES = ["auto", "legacy", "2026-07-28"]
+LISTED = ["find_tool", "describe_tool", "call_tool", "list_tools", "flow_add", "flow_reverse"]
 
 
 @pytest.fixture(scope="module")
@@ -77,32 +119,36 @@ def url(flow_database_url: str, plugin_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def inspector() -> list[str]:
-    """The command of the MCP Inspector, installed once for this user."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("node and npm are not installed")
-    folder = platformdirs.user_cache_path("toolbox-tests") / f"mcp-inspector-{INSPECTOR}"
+def node() -> Node:
+    return find_node()
+
+
+@pytest.fixture(scope="session")
+def inspector(node: Node) -> list[str]:
+    """The command of the MCP Inspector."""
     package = f"@modelcontextprotocol/inspector@{INSPECTOR}"
+    folder = node.install(f"mcp-inspector-{INSPECTOR}", package)
     launcher = folder / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
-    if not launcher.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        install = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--silent", package]
-        subprocess.run(install, check=True, capture_output=True)
-    return ["node", str(launcher), "--cli"]
+    return [node.command, str(launcher), "--cli"]
+
+
+@pytest.fixture(scope="session")
+def typescript(node: Node) -> Callable[..., Any]:
+    """Runs a program with both TypeScript clients at hand, and gives back the JSON that it prints."""
+    folder = node.install("mcp-typescript-1.32.2-2.4.0", TYPESCRIPT_1, TYPESCRIPT_2)
+
+    def run(program: str, *arguments: str) -> Any:
+        command = [node.command, "--input-type=module", "--eval", program, *arguments]
+        return json.loads(run_program(command, cwd=folder))
+
+    return run
 
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_the_official_client_lists_finds_and_calls(url: str, mode: Any) -> None:
     async with Client(url, mode=mode) as client:
         listed = await client.list_tools()
-        assert [tool.name for tool in listed.tools] == [
-            "find_tool",
-            "describe_tool",
-            "call_tool",
-            "list_tools",
-            "flow_add",
-            "flow_reverse",
-        ]
+        assert [tool.name for tool in listed.tools] == LISTED
         found = await client.call_tool("find_tool", {"query": "flow reverse"})
         assert found.structured_content["matches"][0]["name"] == "flow_reverse"
         called = await client.call_tool("call_tool", {"tool_name": "flow_reverse", "arguments": {"text": "abc"}})
@@ -145,6 +191,19 @@ def test_the_inspector_calls_tools(url: str, inspector: list[str], tmp_path: Pat
     assert found["result"]["structuredContent"]["matches"][0]["name"] == "flow_reverse"
 
 
+@pytest.mark.parametrize("client", TYPESCRIPT_CLIENTS)
+def test_the_typescript_clients_list_find_and_call(url: str, typescript: Callable[..., Any], client: str) -> None:
+    imports, options = TYPESCRIPT_CLIENTS[client]
+    assert typescript(imports + PROGRAM, url, json.dumps(options)) == {
+        "listed": LISTED,
+        "found": "flow_reverse",
+        "called": [{"type": "text", "text": "cba"}],
+        "direct": {"total": 3},
+        "isWrong": True,
+        "server": "toolbox",
+    }
+
+
 def read_text(result: CallToolResult) -> str:
     (part,) = result.content
     assert isinstance(part, TextContent)
@@ -153,12 +212,20 @@ def read_text(result: CallToolResult) -> str:
 
 def inspect(command: list[str], home: Path, url: str, *arguments: str) -> Any:
     """What the Inspector prints; it writes into HOME."""
+    options = ["--transport", "http", "--format", "json", "-q"]
+    return json.loads(run_program([*command, url, *options, *arguments], HOME=str(home)))
+
+
+def run_program(command: list[str], *, cwd: Path | None = None, **changed: str) -> str:
+    """What a program prints; what it says of a failure is in ours."""
     done = subprocess.run(
-        [*command, url, "--transport", "http", "--format", "json", "-q", *arguments],
-        env=os.environ | {"HOME": str(home), "MCP_INSPECTOR_SECRET_STORE": "memory"},
+        command,
+        cwd=cwd,
+        env=os.environ | {"MCP_INSPECTOR_SECRET_STORE": "memory"} | changed,
         capture_output=True,
         text=True,
         check=False,
+        timeout=PROGRAM_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return done.stdout

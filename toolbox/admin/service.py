@@ -15,7 +15,8 @@ async def count_tools(database: Database, model_name: str | None) -> tuple[ToolC
         )
         select coalesce(sum(active), 0)::int as active, coalesce(sum(tools - active), 0)::int as inactive,
             coalesce(json_object_agg(source, active order by source) filter (where active > 0), '{}') as by_source,
-            (select count(distinct coalesce(category, 'uncategorized'))::int from tools where active) as categories,
+            (select count(*)::int from (select from tools where active group by coalesce(category, 'uncategorized')) c)
+                as categories,
             (select count(*)::int from embeddings e join models m on m.id = e.model_id join tools t on t.id = e.tool_id
              where m.name = $1 and t.active) as embedded
         from by_source

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -91,8 +90,11 @@ class Executor:
             announce=self._announce,
             can_become_task=definition.task is not UNSET,
         )
-        async with self._slot():
+        await self._take_slot()
+        try:
             outcome = await _attempt(registered, arguments, context, limit)
+        finally:
+            self._slots.release()
         return self._hold_to_promise(definition, outcome)
 
     def _hold_to_promise(self, definition: ToolDefinition, outcome: Outcome) -> Outcome:
@@ -128,8 +130,7 @@ class Executor:
             self._validators[definition.name] = (definition, validator)
         return validator
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _take_slot(self) -> None:
         if self._waiting >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} calls wait for a free slot; try again in a moment")
         self._waiting += 1
@@ -137,10 +138,6 @@ class Executor:
             await self._slots.acquire()
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:
         """In a thread of our own pool, with the context variables of the call."""
