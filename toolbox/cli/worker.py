@@ -62,9 +62,10 @@ def _name_kinds(kinds: list[str]) -> str:
     from toolbox.tasks.service import job_kind  # slow to load
 
     prefix = job_kind("")
-    jobs = [kind for kind in kinds if not kind.startswith(prefix)]
+    jobs = [kind.partition(":")[0] for kind in kinds if not kind.startswith(prefix)]
     tools = [kind.removeprefix(prefix) for kind in kinds if kind.startswith(prefix)]
-    return f"{' and '.join(jobs)} jobs" + (f" and the tasks of {', '.join(tools)}" if tools else "")
+    named = " and ".join(filter(None, [", ".join(jobs[:-1]), *jobs[-1:]]))
+    return f"{named} jobs" + (f" and the tasks of {', '.join(tools)}" if tools else "")
 
 
 def _end(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
