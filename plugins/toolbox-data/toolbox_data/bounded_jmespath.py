@@ -40,7 +40,7 @@ def search(expression: str, document: Any) -> Any:
         ToolError: The expression is not valid JMESPath, does not fit the document, or needs too much work.
     """
     try:
-        parsed = jmespath.parser.Parser().parse(expression)
+        parsed: Any = jmespath.parser.Parser().parse(expression)
         return _BoundedInterpreter().visit(parsed.parsed, document)
     except RecursionError as error:
         raise toolbox.ToolError("the expression nests too deeply; split it into several queries") from error
@@ -59,8 +59,8 @@ def search(expression: str, document: Any) -> Any:
         raise toolbox.ToolError(f"the expression does not fit the document: {error}") from error
 
 
-class _BoundedFunctions(Functions):  # type: ignore[misc]
-    @signature({"types": ["string"]}, {"types": ["array-string"]})  # type: ignore[untyped-decorator]
+class _BoundedFunctions(Functions):
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, texts: list[str]) -> str:
         """The one function whose result can be far larger than its input; measured before it is built."""
         if _text_weight(len(separator) * len(texts)) > MAX_WEIGHT:
@@ -68,12 +68,12 @@ class _BoundedFunctions(Functions):  # type: ignore[misc]
         return separator.join(texts)
 
 
-class _BoundedInterpreter(TreeInterpreter):  # type: ignore[misc]
+class _BoundedInterpreter(TreeInterpreter):
     def __init__(self) -> None:
         super().__init__(Options(custom_functions=_BoundedFunctions()))
         self._budget = MAX_WEIGHT
 
-    def visit(self, node: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
         result = super().visit(node, *args, **kwargs)
         self._budget -= _weight(result, self._budget) if node["type"] in _BUILDING else 1
         if self._budget < 0:
@@ -110,7 +110,8 @@ def _too_much_work() -> toolbox.ToolError:
 
 
 def _where_it_breaks(error: ParseError, expression: str) -> str:
-    if error.lex_position is not None and 0 <= error.lex_position < len(expression):
-        rest = expression[error.lex_position :][:20]
-        return f"the expression breaks at character {error.lex_position + 1}, before {rest!r}"
+    position: Any = error.lex_position  # None where the expression breaks off, whatever its stubs say
+    if position is not None and 0 <= position < len(expression):
+        rest = expression[position:][:20]
+        return f"the expression breaks at character {position + 1}, before {rest!r}"
     return "the expression ends too early"
