@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,7 @@ from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
 from toolbox.calls import routes as call_routes
+from toolbox.certificates import ends_at
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
 from toolbox.health import Check, create_health_router
@@ -60,6 +62,9 @@ SAY_AFTER_SECONDS = 0.3
 QUEUE_PATIENCE_SECONDS = 300
 """How long a job may wait until health says that the queue is not worked as fast as it grows."""
 
+CERTIFICATE_PATIENCE = timedelta(days=7)
+"""How long before its certificate ends health says so."""
+
 INTRODUCTION = """\
 ToolBox is the place where AI agents find and call tools. Agents speak MCP at `/mcp`; this page describes the REST
 interface to the same things. Errors are problem details (RFC 9457) with a stable `code` and a `request_id`.
@@ -96,6 +101,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
     state = State()
 
     checks = {
+        "certificate": lambda: _check_certificate(settings.ssl_cert_path),
         "database": lambda: _check_database(state.services.database),
         "embeddings": lambda: _check_embeddings(state.services),
         "history": lambda: _check_history(state.services),
@@ -285,6 +291,18 @@ def _swagger_assets() -> Router:
     return create_static_files_router(
         "/docs/assets", [Path(folder) / "static" for folder in folders], include_in_schema=False
     )
+
+
+async def _check_certificate(path: Path | None) -> Check:
+    if path is None:
+        return Check("off", "SSL_CERT_PATH is not set")
+    try:
+        left = ends_at(path) - datetime.now(UTC)
+    except (OSError, ValueError) as error:
+        return Check("degraded", f"SSL_CERT_PATH cannot be read any more: {error}")
+    if left < CERTIFICATE_PATIENCE:
+        return Check("degraded", "it has ended" if left < timedelta() else f"it ends in {left.days} days")
+    return Check("ok", f"it ends in {left.days} days")
 
 
 async def _check_database(database: Database) -> Check:

@@ -70,6 +70,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = None
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
+    ssl_cert_path: Annotated[
+        Path | None, Meta(description="Certificate chain in PEM: HTTPS is served, and the file read again on change.")
+    ] = None
+    ssl_key_path: Annotated[Path | None, Meta(description="The private key of SSL_CERT_PATH, in PEM.")] = None
     workers: Annotated[int, Meta(ge=1, le=64, description="Server processes.")] = 1
     public_url: Annotated[
         Annotated[str, Meta(pattern="^https?://[^/]+")] | None,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.certificates import make_certificate
 from tests.flows.conftest import STOP_SECONDS, Server, run_toolbox
 from toolbox.embedded.owner import find_owner
 
@@ -111,6 +113,22 @@ def test_workers_share_one_database_and_one_port(serve: Serve, data_dir: Path) -
         assert client.post("/mcp/find_tool", json={"query": "reverse a text"}).json()[0]["name"] == "text_reverse"
     assert server.stop() in {0, -signal.SIGTERM}
     assert find_owner(data_dir) is None
+
+
+def test_https_is_served_with_a_certificate_of_ones_own(serve: Serve, data_dir: Path, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path, "server")
+    tls = {"SSL_CERT_PATH": str(certificate), "SSL_KEY_PATH": str(key)}
+    server = serve("--workers", "2", DATA_DIR=str(data_dir), **tls)
+    assert server.url.startswith("https://")
+    with httpx.Client(base_url=server.url, verify=ssl.create_default_context(cafile=str(certificate))) as client:
+        assert client.post("/mcp/find_tool", json={"query": "reverse a text"}).json()[0]["name"] == "text_reverse"
+    found = run_toolbox("tools", "get", "text_reverse", "--json", DATA_DIR=str(data_dir))
+    assert json.loads(found.stdout)["name"] == "text_reverse"
+    half = run_toolbox("serve", DATA_DIR=str(data_dir), SSL_KEY_PATH=str(key))
+    assert (half.returncode, half.stderr) == (
+        1,
+        "Error: SSL_KEY_PATH is set and SSL_CERT_PATH is not: HTTPS needs both\n",
+    )
 
 
 async def test_reload_starts_again_when_a_file_is_saved(serve: Serve, database_url: str, tmp_path: Path) -> None:

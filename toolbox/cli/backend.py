@@ -72,9 +72,10 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
     get to see. `in_process` is for what is asked of this installation, and not of the server's.
     """
 
-    async def remotely(remote_url: str, trust_env: bool) -> T:
+    async def remotely(remote_url: str, *, is_own: bool) -> T:
+        # No proxy leads back to this machine, and the certificate that its server shows has the name that others use.
         async with httpx.AsyncClient(
-            base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS, trust_env=trust_env
+            base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS, trust_env=not is_own, verify=not is_own
         ) as client:
             return await work(Remote(client))
 
@@ -83,9 +84,9 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
             return await work(backend)
 
     if url:
-        return asyncio.run(remotely(url, trust_env=True))
+        return asyncio.run(remotely(url, is_own=False))
     if not in_process and (own_url := find_server_url()) and _is_listening(own_url):
-        return asyncio.run(remotely(own_url, trust_env=False))  # no proxy leads back to this machine
+        return asyncio.run(remotely(own_url, is_own=True))
     with local_settings(command) as settings:
         return asyncio.run(locally(settings))
 

@@ -4,9 +4,12 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +18,7 @@ from msgspec import structs
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from toolbox.certificates import ServerCertificate, load_certificate
 from toolbox.cli.imports import hidden
 from toolbox.cli.report import print_report
 from toolbox.embedded.owner import default_data_dir, run_postgres
@@ -49,11 +53,12 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     settings = read_settings(os.environ, host=host, port=port, workers=workers)
     refuse_exposure(settings)
     configure_logging(settings)
+    _check_certificate(settings)
     status = 0
     try:
         with contextlib.ExitStack() as stack:
             listening = stack.enter_context(_listen(settings))
-            url = f"http://{_display_host(settings.host)}:{listening.getsockname()[1]}"
+            url = f"{'https' if settings.ssl_cert_path else 'http'}://{_display_host(settings.host)}:{listening.getsockname()[1]}"
             settings = stack.enter_context(_with_database(settings, url))
             reporter = threading.Thread(target=print_report, args=(url, settings), daemon=True)
             reporter.start()
@@ -128,7 +133,7 @@ def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool
         _run_alone(settings, listening)
         return
     _complete_environment(settings)
-    config = _configure("toolbox.cli.serve:create_worker_app", workers=settings.workers, factory=True)
+    config = _configure("toolbox.cli.serve:create_worker_app", settings, workers=settings.workers, factory=True)
     if reload:
         from toolbox.cli.reloading import Reload  # loads plugins' machinery, which --help needs none of
 
@@ -145,7 +150,7 @@ def _run_alone(settings: Settings, listening: socket.socket) -> None:
     app = _create_app(settings)
     try:
         with _quiet(lambda _: app.why_not_started() is not None):
-            uvicorn.Server(_configure(app)).run(sockets=[listening])
+            uvicorn.Server(_configure(app, settings)).run(sockets=[listening])
     except SystemExit as stop:
         refusal = app.why_not_started()
         if refusal is None:
@@ -153,7 +158,9 @@ def _run_alone(settings: Settings, listening: socket.socket) -> None:
         raise refusal from stop
 
 
-def _configure(app: "ASGIApp | str", **options: Any) -> uvicorn.Config:
+def _configure(app: "ASGIApp | str", settings: Settings, **options: Any) -> uvicorn.Config:
+    if settings.ssl_cert_path and settings.ssl_key_path:
+        options["ssl_context_factory"] = partial(_make_context, settings.ssl_cert_path, settings.ssl_key_path)
     return uvicorn.Config(
         app,
         access_log=False,
@@ -162,6 +169,21 @@ def _configure(app: "ASGIApp | str", **options: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         **options,
     )
+
+
+def _make_context(certificate: Path, key: Path, *_: Any) -> ssl.SSLContext:
+    """Made in each server process, from its own look at the files."""
+    return ServerCertificate(certificate, key).context
+
+
+def _check_certificate(settings: Settings) -> None:
+    """Refuse what cannot be served before anything is started."""
+    certificate, key = settings.ssl_cert_path, settings.ssl_key_path
+    if certificate and key:
+        load_certificate(certificate, key)
+    elif certificate or key:
+        given, missing = ("SSL_CERT_PATH", "SSL_KEY_PATH") if certificate else ("SSL_KEY_PATH", "SSL_CERT_PATH")
+        raise SettingsError(f"{given} is set and {missing} is not: HTTPS needs both")
 
 
 @contextlib.contextmanager
