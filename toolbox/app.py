@@ -19,6 +19,7 @@ from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
+from toolbox.admin import audit_routes
 from toolbox.admin import routes as admin_routes
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
@@ -116,6 +117,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
             create_mcp_router(settings, lambda: cast("McpServer", state.endpoints.whole)),
             create_toolsets_router(settings, lambda name: cast("Endpoints", state.endpoints).find(name)),
             admin_routes.router,
+            audit_routes.router,
             call_routes.router,
             search_routes.router,
             tool_routes.router,

@@ -18,6 +18,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from toolbox.errors import ToolboxError
+from toolbox.request_context import request_id as current_request_id
 from toolbox.version import REPORT_AGENT
 
 logger = structlog.get_logger("toolbox.access")
@@ -72,6 +73,7 @@ class RequestLog:
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         request_id = _inherited_id(scope) or _new_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        current_request_id.set(request_id)
         start, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from litestar.serialization import encode_json
 
 from toolbox.admin.schemas import Accepted, Stats
+from toolbox.audit import AuditedChange
 from toolbox.calls.excerpts import More
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall
 from toolbox.embeddings.cache import CacheStatistics
@@ -23,6 +24,7 @@ from toolbox.tools.schemas import CategoryCount, ListRequest, ToolDetail, ToolSu
 
 SHAPES = (
     Accepted,
+    AuditedChange,
     CacheStatistics,
     CallToolRequest,
     CallToolResponse,

@@ -5,11 +5,12 @@ Both answer with the same plain JSON values, so commands do not care.
 
 import asyncio
 import contextlib
+import getpass
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
@@ -21,6 +22,9 @@ from toolbox.definitions import ANONYMOUS
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.errors import NotFound, ToolboxError
 from toolbox.settings import Secret, Settings, naming_database, read_settings
+
+if TYPE_CHECKING:  # loaded where it is used: with --url no driver is needed
+    from toolbox.database import Database
 
 T = TypeVar("T")
 Object: TypeAlias = dict[str, Any]
@@ -106,6 +110,14 @@ def local_settings(command: str) -> Iterator[Settings]:
         yield structs.replace(settings, database_url=Secret(url))
 
 
+def local_caller() -> str:
+    """Who changes something from the command line, as the audit log names them: the user who runs the command."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name, as in containers
+        return "cli"
+
+
 def find_server_url() -> str | None:
     """Where `toolbox serve` of this machine listens, if one runs and these commands work on its data."""
     settings = read_settings(os.environ)
@@ -131,6 +143,17 @@ async def open_local(settings: Settings) -> AsyncIterator["Local"]:
     async with open_services(settings) as services:
         await services.sync()
         yield Local(services)
+
+
+@contextlib.asynccontextmanager
+async def open_local_database(settings: Settings) -> "AsyncIterator[Database]":
+    """This machine's database alone, its schema up to date: for commands that ask nothing of plugins or models."""
+    from toolbox.database import migrate, open_database
+
+    url = settings.database_url.reveal() if settings.database_url else ""
+    await migrate(url)
+    async with open_database(url, pool_size=1, max_overflow=1, timeout_seconds=settings.db_pool_timeout) as database:
+        yield database
 
 
 class Local:

@@ -11,7 +11,7 @@ from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from toolbox.cli.backend import Local, local_settings, open_local
+from toolbox.cli.backend import Local, local_caller, local_settings, open_local
 from toolbox.cli.output import count, json_option, print_json
 from toolbox.errors import NotFound
 from toolbox.settings import Settings
@@ -82,7 +82,7 @@ def _remove(source: str, *, as_json: bool) -> None:
 
 async def _delete(settings: Settings, label: str) -> int:
     async with open_local(settings) as local:
-        removed: int = await local.services.tools.delete_source(label)
+        removed: int = await local.services.tools.delete_source(label, caller=local_caller())
         if not removed:
             known = await local.services.tools.count_sources(IMPORT_SOURCE)
             raise NotFound(f"nothing was imported from {label!r}; there is: {', '.join(known) or 'nothing'}")
@@ -119,7 +119,8 @@ async def _import_file(local: Local, file: Path, source: str) -> dict[str, Any]:
     services = local.services
     with show_progress() as progress:
         writing = progress.add_task(f"{source}: writing", total=None)
-        report = await import_tools(services.database, [tool.definition for tool in catalogue.tools], source=label)
+        definitions = [tool.definition for tool in catalogue.tools]
+        report = await import_tools(services.database, definitions, source=label, caller=local_caller())
         progress.update(writing, total=len(catalogue.tools), completed=len(catalogue.tools))
         embedding = progress.add_task(f"{source}: embedding", total=None)
 

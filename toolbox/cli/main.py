@@ -19,6 +19,7 @@ COMMANDS = {
     "sync": ("toolbox.cli.catalogue:sync", "Bring the catalogue to what the plugins offer."),
     "import": ("toolbox.cli.catalogue:import_", "Import tools from JSON lines."),
     "toolsets": ("toolbox.cli.toolsets:toolsets", "Named selections of tools, each with an endpoint of its own."),
+    "audit": ("toolbox.cli.audit:audit", "Who changed what, and when."),
     "evaluate": ("toolbox.cli.evaluate:evaluate_", "Measure how well a catalogue is searched."),
     "db": ("toolbox.cli.db:db", "Look after the database's schema."),
 }

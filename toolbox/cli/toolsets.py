@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
-from toolbox.cli.backend import find_server_url, local_settings, open_local
+from toolbox.cli.backend import find_server_url, local_caller, local_settings, open_local
 from toolbox.cli.output import count, json_option, print_json, print_table
 from toolbox.errors import NotFound
 from toolbox.settings import Settings
@@ -38,7 +38,7 @@ def apply(file: Path, as_json: bool) -> None:
     definitions = read_toolset_file(file)
 
     async def write(service: "ToolsetService") -> tuple["dict[str, Change]", dict[str, int]]:
-        changes = await service.apply(definitions)
+        changes = await service.apply(definitions, caller=local_caller())
         return changes, {name: (await service.get(name)).tools for name in changes}
 
     with local_settings("toolsets") as settings:
@@ -108,7 +108,7 @@ def show(name: str, as_json: bool) -> None:
 def delete(name: str) -> None:
     """Delete a toolset; its tools stay."""
     with local_settings("toolsets") as settings:
-        asyncio.run(_work(settings, lambda service: _named(name, service.delete(name))))
+        asyncio.run(_work(settings, lambda service: _named(name, service.delete(name, caller=local_caller()))))
     click.echo(f"{name}: deleted")
 
 

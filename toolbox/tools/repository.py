@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.audit import AuditEntry, name_some, record
 from toolbox.database import SYNC_LOCK, Connection, Database
-from toolbox.definitions import ToolDefinition
+from toolbox.definitions import ANONYMOUS, ToolDefinition
 from toolbox.events import notify
 from toolbox.index.fields import (
     INDEX_VERSION,
@@ -193,15 +194,17 @@ class ToolRepository:
         )
         return {row["source"]: row["tools"] for row in rows}
 
-    async def delete_source(self, source: str) -> int:
+    async def delete_source(self, source: str, *, caller: str = ANONYMOUS) -> int:
         """Delete the tools of a source with all that belongs to them, in one transaction; gives back how many.
 
         The history of calls stays: it names its tools in words.
         """
         async with self._database.lock(SYNC_LOCK), self._database.transaction() as connection:
-            rows = await connection.fetch("delete from tools where source = $1 returning id", source)
+            rows = await connection.fetch("delete from tools where source = $1 returning id, name", source)
             await replace_postings(connection, {row["id"]: {} for row in rows})
             if rows:
+                names = sorted(row["name"] for row in rows)
+                await record(connection, AuditEntry(caller, "source.deleted", "source", source, name_some(names)))
                 await notify(connection, "tools")
         return len(rows)
 

@@ -10,8 +10,9 @@ from uuid import UUID
 from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
-from toolbox.database import SYNC_LOCK, Database
-from toolbox.definitions import ToolDefinition
+from toolbox.audit import ITSELF, AuditEntry, name_some, record
+from toolbox.database import SYNC_LOCK, Connection, Database
+from toolbox.definitions import ANONYMOUS, ToolDefinition
 from toolbox.embeddings.base import Embedder
 from toolbox.index.embeddings import Model, count_pending, fill_embeddings
 from toolbox.tools.registry import RegisteredTool
@@ -75,7 +76,7 @@ async def sync_plugins(
     if not plan.is_empty:
         async with database.lock(SYNC_LOCK):
             plan, known = await look()  # another replica may have done it while we waited
-            await _carry_out(database, plan)
+            await _carry_out(database, plan, known)
     embedded = await embed_missing(database, *embed, report=report) if embed else 0
     written = [tool.name for tool in plan.write]
     return SyncReport(
@@ -97,7 +98,9 @@ async def embed_missing(database: Database, model: Model, embedder: Embedder, *,
         return await fill_embeddings(database, model, embedder, report)
 
 
-async def import_tools(database: Database, definitions: Sequence[ToolDefinition], *, source: str) -> SyncReport:
+async def import_tools(
+    database: Database, definitions: Sequence[ToolDefinition], *, source: str, caller: str = ANONYMOUS
+) -> SyncReport:
     """Write tools that nothing here runs, in one transaction; those that have not changed are left alone.
 
     Every name must be free or belong to the same source.
@@ -112,13 +115,16 @@ async def import_tools(database: Database, definitions: Sequence[ToolDefinition]
             or not known.active
             or known.fingerprint != definition.fingerprint()
         ]
+        report = SyncReport(
+            added=tuple(definition.name for definition in changed if definition.name not in stored),
+            updated=tuple(definition.name for definition in changed if definition.name in stored),
+            unchanged=len(definitions) - len(changed),
+        )
         async with database.transaction() as connection:
             await write_tools(connection, changed, source=source, source_version="")
-    return SyncReport(
-        added=tuple(definition.name for definition in changed if definition.name not in stored),
-        updated=tuple(definition.name for definition in changed if definition.name in stored),
-        unchanged=len(definitions) - len(changed),
-    )
+            if changed:
+                await _record(connection, caller, "source.imported", source, report)
+    return report
 
 
 def make_plan(offered: Iterable[RegisteredTool], stored: Iterable[IndexedTool], elsewhere: set[str]) -> Plan:
@@ -152,7 +158,7 @@ def make_plan(offered: Iterable[RegisteredTool], stored: Iterable[IndexedTool], 
     return Plan(tuple(write), tuple(show), tuple(gone), tuple(conflicts), unchanged)
 
 
-async def _carry_out(database: Database, plan: Plan) -> None:
+async def _carry_out(database: Database, plan: Plan, known: set[str]) -> None:
     by_source = dict[tuple[str, str], list[ToolDefinition]]()
     for tool in plan.write:
         by_source.setdefault((tool.source, tool.source_version), []).append(tool.definition)
@@ -161,6 +167,23 @@ async def _carry_out(database: Database, plan: Plan) -> None:
             await write_tools(connection, definitions, source=source, source_version=version)
         await set_active(connection, [tool.id for tool in plan.show], active=True)
         await set_active(connection, [tool.id for tool in plan.hide], active=False)
+        sources = {tool.source for tool in plan.write} | {tool.source for tool in (*plan.show, *plan.hide)}
+        for source in sorted(sources):
+            written = [tool.name for tool in plan.write if tool.source == source]
+            report = SyncReport(
+                added=tuple(name for name in written if name not in known),
+                updated=tuple(name for name in written if name in known),
+                shown=tuple(tool.name for tool in plan.show if tool.source == source),
+                hidden=tuple(tool.name for tool in plan.hide if tool.source == source),
+            )
+            await _record(connection, ITSELF, "source.synced", source, report)
+
+
+async def _record(connection: Connection, caller: str, action: str, source: str, report: SyncReport) -> None:
+    """One entry for all tools of a source: their definitions are among their versions."""
+    changes = {kind: getattr(report, kind) for kind in ("added", "updated", "shown", "hidden")}
+    after = {kind: name_some(names) for kind, names in changes.items() if names}
+    await record(connection, AuditEntry(caller, action, "source", source, after=after))
 
 
 def _version(text: str) -> Version:

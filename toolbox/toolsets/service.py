@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from toolbox.audit import AuditEntry, record
 from toolbox.database import Database
+from toolbox.definitions import ANONYMOUS
 from toolbox.errors import NotFound
 from toolbox.events import notify
 from toolbox.toolsets.repository import (
@@ -25,7 +27,9 @@ class ToolsetService:
         self._database = database
         self.repository = ToolsetRepository(database)
 
-    async def apply(self, definitions: Mapping[str, ToolsetDefinition]) -> dict[str, Change]:
+    async def apply(
+        self, definitions: Mapping[str, ToolsetDefinition], *, caller: str = ANONYMOUS
+    ) -> dict[str, Change]:
         """Define toolsets, or replace those that are there already; all of them, or none if one is refused.
 
         Raises:
@@ -44,11 +48,15 @@ class ToolsetService:
                     continue
                 await write_toolset(connection, name, definition)
                 changes[name] = "changed" if is_there else "created"
+                before = known.definition if known and is_there else None
+                await record(
+                    connection, AuditEntry(caller, f"toolset.{changes[name]}", "toolset", name, before, definition)
+                )
             if set(changes.values()) - {"unchanged"}:
                 await notify(connection, "tools")
         return changes
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, caller: str = ANONYMOUS) -> None:
         """Delete a toolset.
 
         Raises:
@@ -60,6 +68,7 @@ class ToolsetService:
             if known is None or known.deleted_at is not None:
                 raise toolset_not_found(name)
             await mark_deleted(connection, known.id)
+            await record(connection, AuditEntry(caller, "toolset.deleted", "toolset", name, known.definition))
             await notify(connection, "tools")
 
     async def get(self, name: str) -> Toolset:
