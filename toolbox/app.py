@@ -177,10 +177,7 @@ def _create_catalogue(services: Services) -> Catalogue:
         calls = await services.history.statistics()
         return Stats(counts, categories, calls, services.search.model_name, services.started_at, VERSION)
 
-    def is_runnable(name: str) -> bool:
-        return services.registry.get(name) is not None
-
-    catalogue = Catalogue(services.database, services.tools, is_runnable, read_stats)
+    catalogue = Catalogue(services.database, services.tools, services.registry.can_run, read_stats)
     services.events.subscribe("tools", lambda _: catalogue.forget())
     return catalogue
 
@@ -228,6 +225,7 @@ def _dependencies() -> dict[str, Provide]:
         "calls",
         "database",
         "history",
+        "kinds",
         "plugins",
         "queue",
         "registry",

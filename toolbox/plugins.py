@@ -29,9 +29,9 @@ from toolbox.resources import Resource, as_resource
 from toolbox.settings import Settings
 from toolbox.skills import Skill, read_skill
 from toolbox.tools.function import as_tool
+from toolbox.tools.loading import PLUGIN_SOURCE
 from toolbox.tools.places import find_definition, find_place
 from toolbox.tools.registry import RegisteredTool
-from toolbox.tools.sync import PLUGIN_SOURCE
 from toolbox.tools.validity import compile_error
 
 logger = structlog.get_logger(__name__)

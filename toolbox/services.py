@@ -32,6 +32,8 @@ from toolbox.settings import Settings
 from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
+from toolbox.tools.kinds import Kinds
+from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import Registry
 from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
@@ -57,6 +59,7 @@ class Services(Struct):
     plugins: Plugins
     registry: Registry
     tools: ToolRepository
+    kinds: Kinds
     toolsets: ToolsetService
     search: SearchService
     calls: CallService
@@ -165,7 +168,10 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         embed = (await register_model(database, embedder), cache or embedder) if embedder else None
         if embed is None:
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
-        registry, repository, history = Registry(plugins.tools.values()), ToolRepository(database), History(database)
+        kinds = create_kinds()
+        registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
+        events.subscribe("tools", lambda _event: registry.forget_stored())
+        history = History(database)
         queue = Queue(database, events)
         register_jobs(queue, database, embed=embed, call_retention_days=settings.call_retention_days)
         executor = Executor(
@@ -178,7 +184,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         recorder = UseRecorder(database, embed) if settings.learn_from_use else None
         if recorder:
             await stack.enter_async_context(recorder.running())
-        calls = CallService(registry, repository, executor, history, ResultStore(database), recorder)
+        calls = CallService(ToolLoader(registry, repository, kinds), executor, history, ResultStore(database), recorder)
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         yield Services(
             settings=settings,
@@ -186,6 +192,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             plugins=plugins,
             registry=registry,
             tools=repository,
+            kinds=kinds,
             toolsets=ToolsetService(database),
             search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
             calls=calls,
@@ -199,6 +206,11 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             cache=cache,
             endpoint=endpoint,
         )
+
+
+def create_kinds() -> Kinds:
+    """The kinds of tools that can be stored, and run on every replica."""
+    return Kinds({})
 
 
 @contextlib.asynccontextmanager

@@ -16,12 +16,11 @@ from toolbox.calls.handles import Handle
 from toolbox.calls.history import CallRecord, History
 from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
-from toolbox.errors import DatabaseUnavailable, ToolNotFound, ToolNotHere, ToolNotRunnable
+from toolbox.errors import DatabaseUnavailable
 from toolbox.learning.recorder import UseRecorder
 from toolbox.tools.client import SILENT, Client, MissingCapability
-from toolbox.tools.registry import RegisteredTool, Registry
-from toolbox.tools.repository import ToolRepository
-from toolbox.tools.sync import PLUGIN_SOURCE
+from toolbox.tools.loading import ToolLoader
+from toolbox.tools.registry import RegisteredTool
 
 logger = structlog.get_logger(__name__)
 
@@ -84,8 +83,7 @@ class CallService:
 
     def __init__(
         self,
-        registry: Registry,
-        repository: ToolRepository,
+        loader: ToolLoader,
         executor: Executor,
         history: History,
         results: ResultStore,
@@ -93,8 +91,7 @@ class CallService:
     ) -> None:
         """With `recorder`, search learns from what is called."""
         self._recorder = recorder
-        self._registry = registry
-        self._repository = repository
+        self._loader = loader
         self._executor = executor
         self._history = history
         self._results = results
@@ -104,7 +101,7 @@ class CallService:
 
         Raises:
             ToolNotFound: No active tool has this name.
-            ToolNotRunnable: The tool came without an implementation.
+            ToolNotRunnable: The tool came without an implementation, or with one that cannot be used.
             ToolNotHere: Its plugin is not installed on this replica.
             InvalidArguments: The arguments do not fit its schema.
             MissingCapability: The tool asks for what this caller cannot do.
@@ -112,7 +109,7 @@ class CallService:
             TaskRequired: The call goes on as a task; nothing is recorded yet.
             Overloaded: Too many calls wait already.
         """
-        tool = self._registry.get(request.tool_name) or await self._explain_absence(request.tool_name)
+        tool = await self._loader.find(request.tool_name)
         execution_id = request.execution_id or uuid4()
         started_at, start = datetime.now(UTC), time.perf_counter()
 
@@ -206,18 +203,3 @@ class CallService:
             InvalidArguments: They do not fit the tool's schema.
         """
         self._executor.check(tool.definition, arguments)
-
-    async def _explain_absence(self, name: str) -> RegisteredTool:
-        stored = await self._repository.get_tool(name)
-        if stored is None:
-            raise ToolNotFound(name, await self._repository.near_names(name))
-        if stored.source.startswith(PLUGIN_SOURCE):
-            plugin = stored.source.removeprefix(PLUGIN_SOURCE)
-            raise ToolNotHere(
-                f"{name!r} belongs to the plugin {plugin!r}, which this replica has not loaded; a plugin that was "
-                "installed meanwhile is loaded when the server starts again"
-            )
-        raise ToolNotRunnable(
-            f"{name!r} has no implementation: it came from {stored.source} as a description only, so it can be found "
-            "but not called"
-        )

@@ -49,13 +49,13 @@ class Catalogue:
         self,
         database: Database,
         tools: ToolRepository,
-        is_runnable: Callable[[str], bool],
+        can_run: Callable[[str, str | None], bool],
         read_stats: Callable[[], Awaitable[Any]],
     ) -> None:
         """What `read_stats` gives is shown as JSON."""
         self._database = database
         self._tools = tools
-        self._is_runnable = is_runnable
+        self._can_run = can_run
         self._read_stats = read_stats
         self._categories = Kept(self._count_categories, seconds=CATEGORIES_SECONDS)
         self._stats = Kept(self._encode_stats, seconds=STATS_SECONDS)
@@ -110,7 +110,7 @@ class Catalogue:
         if stored is None:
             return None
         kept = {field: getattr(stored, field) for field in DescribedTool.__struct_fields__ if field != "runnable"}
-        kept |= {"metadata": shown_metadata(stored), "runnable": self._is_runnable(name)}
+        kept |= {"metadata": shown_metadata(stored), "runnable": self._can_run(name, stored.kind)}
         return _encode(DescribedTool(**kept))
 
     async def _find_names(self, prefix: str, _given: dict[str, str]) -> Suggestions:

@@ -98,7 +98,7 @@ class Listing:
         seen = (self._meta_tools, self._registry.tools)
         if self._seen and all(map(operator.is_, seen, self._seen)):
             return
-        runnable = {name: tool.definition for name in self._pinned if (tool := self._registry.get(name))}
+        runnable = {name: tool.definition for name in self._pinned if (tool := self._registry.tools.get(name))}
         missing = [name for name in self._pinned if name not in runnable]
         self._seen = None if missing else seen
         offered = runnable | (await self._read_stored(missing) if missing else {})

@@ -51,7 +51,7 @@ from toolbox.tasks.schemas import NewTask, Task
 from toolbox.tasks.service import TaskService
 from toolbox.tools.client import MissingTasks, TaskRequired
 from toolbox.tools.registry import Registry
-from toolbox.tools.repository import ToolFilter, ToolRepository
+from toolbox.tools.repository import StoredTool, ToolFilter, ToolRepository
 from toolbox.tools.schemas import shown_metadata
 from toolbox.version import VERSION
 
@@ -203,7 +203,7 @@ class McpServer:
             category=tool.category,
             tags=tool.tags,
             similarity=match.similarity,
-            runnable=self._is_runnable(tool.name),
+            runnable=self._is_runnable(tool),
             input_schema=tool.input_schema if is_full else UNSET,
             metadata=shown_metadata(tool) if is_full else UNSET,
         )
@@ -214,7 +214,7 @@ class McpServer:
         if tool is None:
             raise await self._not_found(arguments.tool_name)
         stored = {name: getattr(tool, name) for name in _DESCRIBED}
-        return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool.name)))
+        return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool)))
 
     async def _call_tool(self, arguments: CallToolArguments, peer: Peer) -> ToolResult:
         if arguments.tool_name == READ_RESULT and self._registry.get(READ_RESULT) is None:
@@ -294,8 +294,8 @@ class McpServer:
             )
         )
 
-    def _is_runnable(self, name: str) -> bool:
-        return self._registry.get(name) is not None
+    def _is_runnable(self, tool: StoredTool) -> bool:
+        return self._registry.can_run(tool.name, tool.kind)
 
 
 _READ_RESULT = create_read_result()

@@ -92,7 +92,7 @@ def to_match(match: ToolMatch, detail: Literal["schema", "summary"], registry: R
     """A Match whose JSON fields are spliced in as they are stored."""
     shown: dict[str, Any] = {name: getattr(match.tool, name) for name in _COPIED}
     shown["similarity"] = match.similarity
-    shown["runnable"] = registry.get(match.tool.name) is not None
+    shown["runnable"] = registry.can_run(match.tool.name, match.tool.kind)
     shown["metadata"] = shown_metadata(match.tool)
     if detail == "schema":
         shown["input_schema"] = match.tool.input_schema

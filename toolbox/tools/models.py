@@ -57,6 +57,7 @@ class ToolRow(DefaultBase):
     annotations: Mapped[Any] = mapped_column(JSON)
     tool_metadata: Mapped[Any] = mapped_column("metadata", JSONB)
     timeout_seconds: Mapped[float | None] = mapped_column(Double)
+    implementation: Mapped[Any | None] = mapped_column(JSON)
     source: Mapped[str] = mapped_column(Text)
     source_version: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
@@ -75,6 +76,7 @@ class ToolVersionRow(DefaultBase):
     tool_id: Mapped[int] = mapped_column(ForeignKey("tools.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     definition: Mapped[Any] = mapped_column(JSON)
+    implementation: Mapped[Any | None] = mapped_column(JSON)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
 

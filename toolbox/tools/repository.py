@@ -22,6 +22,7 @@ from toolbox.index.fields import (
 )
 from toolbox.index.lexemes import impacts, lexemes, name_lexemes
 from toolbox.index.postings import replace_postings
+from toolbox.tools.kinds import fingerprint
 
 
 class ToolFilter(Struct, frozen=True):
@@ -83,6 +84,8 @@ class StoredTool(Struct, frozen=True):
     active: bool
     created_at: datetime
     updated_at: datetime
+    kind: str | None
+    """Of its implementation, if it is stored with one."""
 
 
 class Page(Struct, frozen=True):
@@ -103,7 +106,8 @@ class IndexedTool(Struct, frozen=True):
     active: bool
 
 
-COLUMNS = ", ".join(f"t.{name}" for name in StoredTool.__struct_fields__)
+_COMPUTED = {"kind": "t.implementation->>'kind' as kind"}
+COLUMNS = ", ".join(_COMPUTED.get(name, f"t.{name}") for name in StoredTool.__struct_fields__)
 
 
 class ToolRepository:
@@ -134,6 +138,16 @@ class ToolRepository:
             f"select {COLUMNS} from tools t where t.name = $1 and (t.active or not $2)", name, active_only
         )
         return to_tool(row) if row else None
+
+    async def read_implementation(self, name: str) -> tuple[StoredTool, dict[str, Any] | None] | None:
+        """The active tool with this name, and how it is run if that is stored."""
+        row = await self._database.fetch_row(
+            f"select {COLUMNS}, t.implementation from tools t where t.name = $1 and t.active", name
+        )
+        if row is None:
+            return None
+        given = row["implementation"]
+        return to_tool(row), None if given is None else msgspec.json.decode(given, type=dict[str, Any])
 
     async def near_names(self, name: str, limit: int = 3, *, toolset_id: int | None = None) -> list[str]:
         """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
@@ -214,26 +228,37 @@ class ToolRepository:
 
 
 async def write_tools(
-    connection: Connection, definitions: Sequence[ToolDefinition], *, source: str, source_version: str
+    connection: Connection,
+    definitions: Sequence[ToolDefinition],
+    *,
+    source: str,
+    source_version: str,
+    implementations: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Insert or replace tools by name, with their words and a new version of each; all are active afterwards."""
+    """Insert or replace tools by name, with their words and a new version of each; all are active afterwards.
+
+    `implementations`, checked already, say by name how tools are run; one that has none is a description only.
+    """
     if not definitions:
         return
-    rows = await connection.fetch(_UPSERT, *_columns(definitions, source, source_version))
+    given = implementations or {}
+    rows = await connection.fetch(_UPSERT, *_columns(definitions, source, source_version, given))
     ids = {row["name"]: row["id"] for row in rows}
     await replace_postings(
         connection, {ids[definition.name]: impacts(lexical_fields(definition)) for definition in definitions}
     )
     await connection.execute(
         """
-        insert into tool_versions (tool_id, number, definition, fingerprint)
+        insert into tool_versions (tool_id, number, definition, fingerprint, implementation)
         select n.tool_id, coalesce((select max(v.number) from tool_versions v where v.tool_id = n.tool_id), 0) + 1,
-               n.definition, n.fingerprint
-        from unnest($1::int[], $2::json[], $3::bytea[]) as n (tool_id, definition, fingerprint)
+               n.definition, n.fingerprint, n.implementation
+        from unnest($1::int[], $2::json[], $3::bytea[], $4::json[]) as n
+            (tool_id, definition, fingerprint, implementation)
         """,
         [ids[definition.name] for definition in definitions],
         list(definitions),
-        [definition.fingerprint() for definition in definitions],
+        [fingerprint(definition, given.get(definition.name)) for definition in definitions],
+        [given.get(definition.name) for definition in definitions],
     )
     await notify(connection, "tools")
 
@@ -265,6 +290,7 @@ _WRITTEN: Mapping[str, str] = {
     "annotations": "json",
     "metadata": "jsonb",
     "timeout_seconds": "float8",
+    "implementation": "json",
     "source": "text",
     "source_version": "text",
     "fingerprint": "bytea",
@@ -294,7 +320,12 @@ def indexed_columns(definition: ToolDefinition) -> tuple[str, str, str]:
     return name_key(name), name_lexemes(name), embedding_text(definition)
 
 
-def _columns(definitions: Sequence[ToolDefinition], source: str, source_version: str) -> list[list[Any]]:
+def _columns(
+    definitions: Sequence[ToolDefinition],
+    source: str,
+    source_version: str,
+    implementations: Mapping[str, Mapping[str, Any]],
+) -> list[list[Any]]:
     indexed = [indexed_columns(definition) for definition in definitions]
     rows = [
         (
@@ -314,9 +345,10 @@ def _columns(definitions: Sequence[ToolDefinition], source: str, source_version:
             definition.annotations,
             definition.metadata,
             definition.timeout_seconds,
+            implementations.get(definition.name),
             source,
             source_version,
-            definition.fingerprint(),
+            fingerprint(definition, implementations.get(definition.name)),
             text,
             INDEX_VERSION,
         )

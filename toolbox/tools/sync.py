@@ -4,7 +4,8 @@ One replica writes at a time. Only what changed is written, only new texts are e
 offers any more is hidden, not deleted. With nothing to do, sync is one read and takes no lock.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
@@ -15,11 +16,11 @@ from toolbox.database import SYNC_LOCK, Connection, Database
 from toolbox.definitions import ANONYMOUS, ToolDefinition
 from toolbox.embeddings.base import Embedder
 from toolbox.index.embeddings import Model, count_pending, fill_embeddings
+from toolbox.tools.kinds import fingerprint
+from toolbox.tools.loading import PLUGIN_SOURCE
 from toolbox.tools.registry import RegisteredTool
 from toolbox.tools.replicas import names_served_elsewhere
 from toolbox.tools.repository import IndexedTool, ToolRepository, set_active, write_tools
-
-PLUGIN_SOURCE = "plugin:"
 
 Report = Callable[[int, int], Awaitable[None]]
 
@@ -99,12 +100,20 @@ async def embed_missing(database: Database, model: Model, embedder: Embedder, *,
 
 
 async def import_tools(
-    database: Database, definitions: Sequence[ToolDefinition], *, source: str, caller: str = ANONYMOUS
+    database: Database,
+    definitions: Sequence[ToolDefinition],
+    *,
+    source: str,
+    caller: str = ANONYMOUS,
+    implementations: Mapping[str, Mapping[str, Any]] | None = None,
+    hide_others: bool = False,
 ) -> SyncReport:
-    """Write tools that nothing here runs, in one transaction; those that have not changed are left alone.
+    """Write tools that no plugin runs, in one transaction; those that have not changed are left alone.
 
-    Every name must be free or belong to the same source.
+    Every name must be free or belong to the same source. `implementations`, checked already, say by name how tools are
+    run. With `hide_others`, tools of the source that are not among these are hidden.
     """
+    given = implementations or {}
     async with database.lock(SYNC_LOCK):
         repository = ToolRepository(database)
         stored = {tool.name: tool for tool in await repository.read_index(names=[tool.name for tool in definitions])}
@@ -113,16 +122,21 @@ async def import_tools(
             for definition in definitions
             if not (known := stored.get(definition.name))
             or not known.active
-            or known.fingerprint != definition.fingerprint()
+            or known.fingerprint != fingerprint(definition, given.get(definition.name))
         ]
+        kept = {definition.name for definition in definitions}
+        others = await repository.read_index(source_prefix=source) if hide_others else []
+        gone = [tool for tool in others if tool.source == source and tool.active and tool.name not in kept]
         report = SyncReport(
             added=tuple(definition.name for definition in changed if definition.name not in stored),
             updated=tuple(definition.name for definition in changed if definition.name in stored),
+            hidden=tuple(tool.name for tool in gone),
             unchanged=len(definitions) - len(changed),
         )
         async with database.transaction() as connection:
-            await write_tools(connection, changed, source=source, source_version="")
-            if changed:
+            await write_tools(connection, changed, source=source, source_version="", implementations=given)
+            await set_active(connection, [tool.id for tool in gone], active=False)
+            if changed or gone:
                 await _record(connection, caller, "source.imported", source, report)
     return report
 
