@@ -136,33 +136,72 @@ async def migrate(url: str, *, target: str = "head", downgrade: bool = False) ->
         DatabaseUnavailable: PostgreSQL does not answer, refuses us, or lacks pgvector.
     """
     if target == "head" and not downgrade and await _is_newest(url):
-        return _newest_revision()
+        return newest_revision()
+    async with changing_schema(url) as schema:
+        return await schema.bring_to(target, downgrade=downgrade)
+
+
+class Schema:
+    """The schema, in a transaction that changes it alone: see `changing_schema`."""
+
+    def __init__(self, engine_connection: "AsyncConnection", connection: asyncpg.Connection) -> None:
+        self._engine_connection = engine_connection
+        self.connection = connection
+        """The driver's connection, for anything else that belongs to the change."""
+
+    async def revision(self) -> str:
+        """Where it is; empty if there is none."""
+        return await self._engine_connection.run_sync(_current_revision)
+
+    async def bring_to(self, target: str, *, downgrade: bool = False) -> str:
+        """Migrate to a revision, and give back the one that was reached.
+
+        Raises:
+            InvalidRequest: There is no way to it.
+        """
+        return await self._engine_connection.run_sync(_migrate, target, downgrade)
+
+
+@contextlib.asynccontextmanager
+async def changing_schema(url: str) -> AsyncIterator[Schema]:
+    """Change the schema, and what is in it, in one transaction: all of it counts, or none.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL does not answer, refuses us, or lacks pgvector.
+    """
+    async with _administration(url) as connection:
+        # Replicas that start together wait here for each other; the lock ends with the transaction.
+        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
+        driver = (await connection.get_raw_connection()).driver_connection
+        yield Schema(connection, driver)
+
+
+def _migrate(connection: Any, target: str, downgrade: bool) -> str:
     from alembic import command  # loaded where it is used: Alembic and SQLAlchemy take half a second
     from alembic.util import CommandError
 
-    step = command.downgrade if downgrade else command.upgrade
+    config = _alembic_config()
+    config.attributes["connection"] = connection
+    try:
+        (command.downgrade if downgrade else command.upgrade)(config, target)
+    except CommandError as error:
+        raise InvalidRequest(f"the schema cannot be brought to {target!r}: {error}") from error
+    return _current_revision(connection)
 
-    def run(connection: Any) -> str:
-        config = _alembic_config()
-        config.attributes["connection"] = connection
-        try:
-            step(config, target)
-        except CommandError as error:
-            raise InvalidRequest(f"the schema cannot be brought to {target!r}: {error}") from error
-        return _current_revision(connection)
 
-    async with _administration(url) as connection:
-        # Replicas that start together wait here for each other; the lock ends with the transaction, and the
-        # transaction holds all of the migration.
-        await connection.exec_driver_sql(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
-        return await connection.run_sync(run)
+def newest_revision() -> str:
+    """Where the migrations of this version lead.
+
+    They are numbered in their file names, so it is known without loading Alembic.
+    """
+    return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
 
 
 async def revisions(url: str) -> tuple[str, str]:
     """The schema's revision (empty if it has none) and the newest one."""
     async with _administration(url) as connection:
         current = await connection.run_sync(_current_revision)
-    return current, _newest_revision()
+    return current, newest_revision()
 
 
 def create_engine(url: str) -> "AsyncEngine":
@@ -203,18 +242,13 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "migrations"
 
 
-def _newest_revision() -> str:
-    """Migrations are numbered in their file names, so the newest is known without loading Alembic."""
-    return max(path.name.partition("_")[0] for path in (migrations_folder() / "versions").glob("[0-9]*.py"))
-
-
 async def _is_newest(url: str) -> bool:
     connection = await _connect(url)
     try:
         with _translated_errors():
             if await connection.fetchval("select to_regclass('alembic_version')") is None:
                 return False
-            return bool(await connection.fetchval("select version_num from alembic_version") == _newest_revision())
+            return bool(await connection.fetchval("select version_num from alembic_version") == newest_revision())
     finally:
         await connection.close()
 
@@ -249,6 +283,17 @@ def _driver_url(url: str) -> str:
     """The forms that other tools write, as asyncpg reads them."""
     scheme, separator, rest = url.partition("://")
     return f"postgresql{separator}{rest}" if scheme in {"postgresql+asyncpg", "postgres"} else url
+
+
+@contextlib.asynccontextmanager
+async def open_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection outside of any pool, for work that keeps it for long."""
+    connection = await _connect(url)
+    try:
+        with _translated_errors():
+            yield connection
+    finally:
+        await connection.close()
 
 
 async def _connect(url: str) -> asyncpg.Connection:

@@ -6,6 +6,7 @@ ToolboxError
 │   └── InvalidDefinition         422  invalid_definition
 ├── WrongHost                     421  wrong_host
 ├── ForeignOrigin                 403  foreign_origin
+├── InvalidBackup                 400  invalid_backup       (wrong, damaged, or not for this database)
 ├── NotFound                      404  not_found
 │   └── ToolNotFound              404  tool_not_found
 ├── ToolNotRunnable               409  tool_not_runnable
@@ -85,6 +86,13 @@ class ForeignOrigin(ToolboxError):
 
     code = "foreign_origin"
     status = 403
+
+
+class InvalidBackup(ToolboxError):
+    """A file cannot be restored here; the message says why, and the database is as it was."""
+
+    code = "invalid_backup"
+    status = 400
 
 
 class NotFound(ToolboxError):

@@ -21,6 +21,8 @@ COMMANDS = {
     "toolsets": ("toolbox.cli.toolsets:toolsets", "Named selections of tools, each with an endpoint of its own."),
     "audit": ("toolbox.cli.audit:audit", "Who changed what, and when."),
     "evaluate": ("toolbox.cli.evaluate:evaluate_", "Measure how well a catalogue is searched."),
+    "backup": ("toolbox.cli.backup:backup", "Write what the database holds to a file."),
+    "restore": ("toolbox.cli.backup:restore", "Bring back what a backup holds."),
     "db": ("toolbox.cli.db:db", "Look after the database's schema."),
 }
 """Where each command is, and its line in the overview: so the overview loads none of them."""

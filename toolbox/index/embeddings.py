@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 from pgvector import HalfVector
 
-from toolbox.database import Database
+from toolbox.database import Connection, Database
 from toolbox.embeddings.base import Embedder
 from toolbox.errors import SettingsError
 from toolbox.index.calibration import calibrate
@@ -44,8 +44,8 @@ async def register_model(database: Database, embedder: Embedder) -> Model:
             f"{row['dimensions']} under this name; a changed model needs a name of its own (EMBEDDING_MODEL)"
         )
     model = Model(row["id"], embedder.name, embedder.dimensions)
-    for table in ("embeddings", "use_embeddings"):
-        await _create_vector_index(database, model, table)
+    async with database.connection() as connection:
+        await create_vector_indexes(connection, model)
     return model
 
 
@@ -117,15 +117,16 @@ async def _store(
         )
 
 
-async def _create_vector_index(database: Database, model: Model, table: str) -> None:
+async def create_vector_indexes(connection: Connection, model: Model) -> None:
     """An HNSW index needs a fixed dimension, and one over all models would mix them: each has a partial one.
 
     A new model has no vectors yet, so the index is made in an instant and blocks nobody.
     """
-    name = f"ix_{table}_model_{model.id}"
-    if await database.fetch_row("select 1 from pg_class where relname = $1 and relkind = 'i'", name):
-        return
-    await database.execute(
-        f"create index if not exists {name} on {table} "
-        f"using hnsw ((embedding::halfvec({model.dimensions})) halfvec_cosine_ops) where model_id = {model.id}"
-    )
+    for table in ("embeddings", "use_embeddings"):
+        name = f"ix_{table}_model_{model.id}"
+        if await connection.fetchval("select 1 from pg_class where relname = $1 and relkind = 'i'", name):
+            continue
+        await connection.execute(
+            f"create index if not exists {name} on {table} "
+            f"using hnsw ((embedding::halfvec({model.dimensions})) halfvec_cosine_ops) where model_id = {model.id}"
+        )

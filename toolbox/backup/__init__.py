@@ -1,0 +1,1 @@
+"""Backups: all that the database holds, in one file, and back."""
