@@ -24,6 +24,10 @@ from toolbox.admin import routes as admin_routes
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
+from toolbox.auth.authentication import Authenticator
+from toolbox.auth.gate import Gate
+from toolbox.auth.guard import provide_caller, require_scope
+from toolbox.auth.scopes import PUBLIC
 from toolbox.calls import routes as call_routes
 from toolbox.certificates import ends_at
 from toolbox.database import Database
@@ -135,7 +139,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
-    whole = RequestLog(app, lambda: state.get("why_not_started"))
+    whole = RequestLog(Gate(app, Authenticator(settings)), lambda: state.get("why_not_started"))
     return whole
 
 
@@ -194,11 +198,15 @@ async def _explained(state: State, settings: Settings) -> AsyncIterator[None]:
 
 
 def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
-    """Refuse what pages of others send; the endpoints of MCP do so by themselves, in their own words."""
+    """Refuse what pages of others send, and callers who may not do what they ask for.
+
+    The endpoints of MCP do both by themselves, in their own words. This is no guard of the framework's, because that
+    copies the handler for each request; so no layer may have a `before_request` of its own, which a test sees to.
+    """
     origins = Origins(settings)
     is_public = settings.public_url is not None
 
-    async def refuse_stranger(request: Request[Any, Any, Any]) -> None:  # were it not async, each would take a thread
+    async def guard(request: Request[Any, Any, Any]) -> None:  # were it not async, each would take a thread
         path = request.url.path.rstrip("/")
         if path == "/mcp" or (path.startswith("/toolsets/") and path.endswith("/mcp")):
             return
@@ -208,8 +216,9 @@ def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awai
         if not origins.allows_origin(origin) and not (is_public and cards.is_discovery(path)):
             page = (origin or "")[:100]
             raise ForeignOrigin(f"pages of {page!r} may not call this server; CORS_ORIGINS names those that may")
+        require_scope(request)
 
-    return refuse_stranger
+    return guard
 
 
 def _dependencies() -> dict[str, Provide]:
@@ -235,7 +244,7 @@ def _dependencies() -> dict[str, Provide]:
         "tools",
         "toolsets",
     )
-    return {name: part(name) for name in names}
+    return {name: part(name) for name in names} | {"caller": Provide(provide_caller, sync_to_thread=False)}
 
 
 def _openapi() -> OpenAPIConfig:
@@ -252,7 +261,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("admin", "For operators."),
             Tag("health", "For whatever watches the server."),
         ],
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], opt={"scope": PUBLIC}),
         render_plugins=[_Document(path="/openapi.json")],
     )
 
@@ -273,13 +282,13 @@ _PAGE = SwaggerRenderPlugin(
 )
 
 
-@get("/docs", include_in_schema=False, media_type=MediaType.HTML)
+@get("/docs", include_in_schema=False, media_type=MediaType.HTML, scope="public")
 async def _documentation(request: Request[Any, Any, Any]) -> bytes:
     # Registered by hand: as the framework's own page at "/docs" it would answer every unknown path in HTML.
     return _PAGE.render(request, complete_document(request.app.openapi_schema.to_schema()))
 
 
-@get("/", include_in_schema=False)
+@get("/", include_in_schema=False, scope="public")
 async def _home() -> Redirect:
     return Redirect("/docs")
 
@@ -289,7 +298,7 @@ def _swagger_assets() -> Router:
     found = importlib.util.find_spec("swagger_ui")
     folders = (found.submodule_search_locations if found else None) or []
     return create_static_files_router(
-        "/docs/assets", [Path(folder) / "static" for folder in folders], include_in_schema=False
+        "/docs/assets", [Path(folder) / "static" for folder in folders], include_in_schema=False, opt={"scope": PUBLIC}
     )
 
 

@@ -4,6 +4,8 @@ ToolboxError
 ├── InvalidRequest                400  invalid_request
 │   ├── InvalidArguments          422  invalid_arguments
 │   └── InvalidDefinition         422  invalid_definition
+├── Unauthenticated               401  unauthenticated
+├── InsufficientScope             403  insufficient_scope
 ├── WrongHost                     421  wrong_host
 ├── ForeignOrigin                 403  foreign_origin
 ├── InvalidBackup                 400  invalid_backup       (wrong, damaged, or not for this database)
@@ -72,6 +74,26 @@ class InvalidDefinition(InvalidRequest):
 
     code = "invalid_definition"
     status = 422
+
+
+class Unauthenticated(ToolboxError):
+    """Nobody knows who is calling: a key or token is missing, wrong or no longer good."""
+
+    code = "unauthenticated"
+    status = 401
+    jsonrpc_code = -32600
+
+
+class InsufficientScope(ToolboxError):
+    """The caller is known, and may not do this; `scope` is what it lacks."""
+
+    code = "insufficient_scope"
+    status = 403
+    jsonrpc_code = -32600
+
+    def __init__(self, scope: str, why: str = "") -> None:
+        super().__init__(why or f"this needs the scope {scope!r}, which you do not have", scope=scope)
+        self.scope = scope
 
 
 class WrongHost(ToolboxError):

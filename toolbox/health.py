@@ -46,19 +46,24 @@ def create_health_router(checks: Checks, is_ready: Callable[[], bool], version: 
         health = await examine()
         return _answer(Health(health.status, health.version))
 
-    @get("/health", responses=_responses(Health), summary="How ToolBox is")
+    @get("/health", responses=_responses(Health), summary="How ToolBox is", scope="public")
     async def health() -> Response[Any]:
         return await summary()
 
-    @get(["/health/live", "/live"], summary="Whether the process is alive")
+    @get(["/health/live", "/live"], summary="Whether the process is alive", scope="public")
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @get(["/health/ready", "/ready"], responses=_responses(Health), summary="Whether to send requests here")
+    @get(
+        ["/health/ready", "/ready"],
+        responses=_responses(Health),
+        summary="Whether to send requests here",
+        scope="public",
+    )
     async def ready() -> Response[Any]:
         return await summary()
 
-    @get("/health/detailed", responses=_responses(DetailedHealth), summary="How each part is")
+    @get("/health/detailed", responses=_responses(DetailedHealth), summary="How each part is", scope="metrics:read")
     async def detailed() -> Response[Any]:
         return _answer(await examine())
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import execute
 from toolbox import ImageContent, TextContent, ToolContext, ToolResult, tool
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.batches import MAX_BUFFERED
 from toolbox.calls import executor as executor_module
 from toolbox.calls.executor import Executor
@@ -100,7 +102,7 @@ async def services(settings: Settings, make_plugins: Callable[..., Plugins]) -> 
 
 
 async def call(services: Services, name: str, /, **arguments: Any) -> Any:
-    request = CallRequest(tool_name=name, arguments=arguments, caller="somebody", channel="rest")
+    request = CallRequest(tool_name=name, arguments=arguments, caller=Caller("somebody", ALL), channel="rest")
     return await services.calls.call_tool(request)
 
 

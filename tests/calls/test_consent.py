@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from toolbox import ToolAnnotations, tool
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.consent import KEY
 from toolbox.calls.service import CallRequest, CallResult
 from toolbox.errors import InvalidArguments, ToolError
@@ -55,7 +57,7 @@ async def services(settings: Settings, make_plugins: Callable[..., Plugins]) -> 
 
 async def call(services: Services, client: Any, name: str = "delete", **more: Any) -> CallResult:
     values: dict[str, Any] = {"arguments": {"path": "/a"}, "asks_before_destructive": True} | more
-    request = CallRequest(tool_name=f"demo_{name}", caller="me", channel="mcp", client=client, **values)
+    request = CallRequest(tool_name=f"demo_{name}", caller=Caller("me", ALL), channel="mcp", client=client, **values)
     return await services.calls.call_tool(request)
 
 

@@ -8,6 +8,8 @@ import pytest
 from msgspec import UNSET, Struct
 
 from toolbox import TextContent, ToolContext, ToolDefinition, ToolResult
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.results import ResultChecker
 from toolbox.calls.service import CallRequest, CallResult
 from toolbox.plugins import Plugins
@@ -56,7 +58,9 @@ async def services(settings: Settings, make_plugins: Callable[..., Plugins]) -> 
 
 
 async def call(services: Services, name: str) -> CallResult:
-    return await services.calls.call_tool(CallRequest(tool_name=name, arguments={}, caller="c", channel="rest"))
+    return await services.calls.call_tool(
+        CallRequest(tool_name=name, arguments={}, caller=Caller("c", ALL), channel="rest")
+    )
 
 
 def check(structured: Any, output_schema: dict[str, Any] | None) -> tuple[ToolResult, str | None]:

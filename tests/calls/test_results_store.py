@@ -13,6 +13,8 @@ from msgspec import Meta, Struct
 from tests.conftest import BASE_URL, wait_until_ready
 from toolbox import ImageContent, TextContent, ToolResult
 from toolbox.app import create_app
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.budgets import count_content_tokens, count_tokens
 from toolbox.calls.handles import Handle, read_handle, unescape
 from toolbox.calls.service import CallRequest
@@ -118,7 +120,7 @@ async def rest(settings: Settings, plugins: Plugins) -> AsyncIterator[AsyncTestC
 
 async def call(services: Services, name: str, max_tokens: int | None = 500, **arguments: Any) -> Any:
     request = CallRequest(
-        tool_name=f"demo_{name}", arguments=arguments, caller="me", channel="rest", max_tokens=max_tokens
+        tool_name=f"demo_{name}", arguments=arguments, caller=Caller("me", ALL), channel="rest", max_tokens=max_tokens
     )
     return await services.calls.call_tool(request)
 

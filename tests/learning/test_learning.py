@@ -8,6 +8,8 @@ import pytest
 from msgspec import structs
 
 from toolbox import ToolError
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.service import CallRequest
 from toolbox.index.embeddings import register_model
 from toolbox.jobs import delete_old_rows
@@ -66,7 +68,9 @@ async def find(services: Services, text: str, caller: str | None = "ada", **more
 
 
 async def call(services: Services, name: str, caller: str = "ada") -> None:
-    await services.calls.call_tool(CallRequest(tool_name=name, arguments={}, caller=caller, channel="rest"))
+    await services.calls.call_tool(
+        CallRequest(tool_name=name, arguments={}, caller=Caller(caller, ALL), channel="rest")
+    )
 
 
 async def use(start: Callable[..., Any], name: str, *callers: str, query: str = QUERY) -> None:

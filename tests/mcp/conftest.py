@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 from litestar import Litestar
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Meta, Struct
 
 from toolbox import (
@@ -21,6 +22,7 @@ from toolbox import (
     ToolResult,
     tool,
 )
+from toolbox.auth.callers import LOCAL, Caller
 from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
@@ -160,6 +162,16 @@ class Client:
         return answer.json()["result"]
 
 
+def sent_by(caller: Caller, app: ASGIApp) -> ASGIApp:
+    """An application to which one caller sends everything."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["caller"] = caller
+        await app(scope, receive, send)
+
+    return serve
+
+
 @pytest.fixture
 def plugins(make_plugins: Callable[..., Plugins]) -> Plugins:
     return make_plugins(demo=TOOLS)
@@ -204,7 +216,7 @@ def connect(make_server: Callable[[Settings], McpServer]) -> Callable[[Settings]
     def make(settings: Settings) -> Client:
         server = make_server(settings)
         router = create_mcp_router(settings, lambda: server)
-        app = Litestar([router], request_max_body_size=settings.max_request_size, logging_config=None)
+        app = sent_by(LOCAL, Litestar([router], request_max_body_size=settings.max_request_size, logging_config=None))
         # In the loop of the services, whose connections belong to it.
         return Client(AsyncClient(transport=ASGITransport(cast("Any", app)), base_url="http://127.0.0.1:8000"))
 

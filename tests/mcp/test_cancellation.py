@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 from litestar import Litestar
+from litestar.types import ASGIApp
 
-from tests.mcp.conftest import META
+from tests.mcp.conftest import META, sent_by
+from toolbox.auth.callers import LOCAL
 from toolbox.mcp import cancellation
 from toolbox.mcp.cancellation import CancelledByClient, attended
 from toolbox.mcp.methods import McpServer
@@ -109,12 +111,12 @@ def plugins(make_plugins: Callable[..., Plugins], gate: Gate) -> Plugins:
 
 
 @pytest.fixture
-def app(make_server: Callable[[Settings], McpServer], settings: Settings) -> Litestar:
+def app(make_server: Callable[[Settings], McpServer], settings: Settings) -> ASGIApp:
     server = make_server(settings)
-    return Litestar([create_mcp_router(settings, lambda: server)], logging_config=None)
+    return sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda: server)], logging_config=None))
 
 
-async def call_and_leave(app: Litestar, gate: Gate, version: str) -> int:
+async def call_and_leave(app: ASGIApp, gate: Gate, version: str) -> int:
     """Call the tool, hang up when it runs, and give back the status that nobody receives."""
     params = {"name": "demo_wait", "_meta": META if version == "2026-07-28" else {}}
     body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
@@ -144,12 +146,12 @@ async def call_and_leave(app: Litestar, gate: Gate, version: str) -> int:
     return status
 
 
-async def test_hanging_up_cancels_a_call_of_the_stateless_era(app: Litestar, gate: Gate) -> None:
+async def test_hanging_up_cancels_a_call_of_the_stateless_era(app: ASGIApp, gate: Gate) -> None:
     assert await call_and_leave(app, gate, "2026-07-28") == 499
     assert gate.is_cancelled
 
 
-async def test_hanging_up_cancels_nothing_in_the_handshake_era(app: Litestar, gate: Gate) -> None:
+async def test_hanging_up_cancels_nothing_in_the_handshake_era(app: ASGIApp, gate: Gate) -> None:
     call = asyncio.create_task(call_and_leave(app, gate, "2025-11-25"))
     await gate.started.wait()
     gate.released.set()

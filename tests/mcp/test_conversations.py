@@ -11,6 +11,7 @@ from httpx import Response
 
 from tests.mcp.conftest import META, Client
 from toolbox import ToolContext
+from toolbox.auth.callers import LOCAL
 from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.exchange import exchange
 from toolbox.mcp.http import Head, Reply
@@ -223,7 +224,7 @@ class Wire:
         """Send a message, to another replica if one is given."""
         head = Head(content_type="application/json", accept=BOTH["accept"], version="2025-11-25", session=self.session)
         channel = Channel(self._receive, accepts_stream=True)
-        return await exchange(server or self.server, head, msgspec.json.encode(message), channel)
+        return await exchange(server or self.server, LOCAL, head, msgspec.json.encode(message), channel)
 
     async def _receive(self, event: Any) -> None:
         for line in event.get("body", b"").splitlines():

@@ -11,6 +11,7 @@ import pytest
 
 from tests.mcp.conftest import META
 from toolbox import ToolContext
+from toolbox.auth.callers import LOCAL
 from toolbox.database import open_database
 from toolbox.definitions import ToolDefinition
 from toolbox.mcp.conversations import Conversations
@@ -48,7 +49,7 @@ class Stream:
             version="2026-07-28",
             method="subscriptions/listen",
         )
-        self.work = asyncio.create_task(exchange(server, head, msgspec.json.encode(message), self.channel))
+        self.work = asyncio.create_task(exchange(server, LOCAL, head, msgspec.json.encode(message), self.channel))
         return self
 
     def get(self, server: McpServer) -> "Stream":
@@ -161,7 +162,7 @@ async def test_a_plugin_announces_to_whoever_wants_to_hear_it(replicas: list[End
     call = {"name": "demo_change", "arguments": {}}
     head = Head(content_type="application/json", accept="application/json", version="2025-11-25")
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    await exchange(replicas[0].whole, head, msgspec.json.encode(message), Stream().channel)
+    await exchange(replicas[0].whole, LOCAL, head, msgspec.json.encode(message), Stream().channel)
     heard = [await curious.next(), await curious.next()]
     assert [message["method"] for message in heard] == [
         "notifications/prompts/list_changed",

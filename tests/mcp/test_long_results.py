@@ -10,9 +10,10 @@ from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 from msgspec import Struct, structs
 
-from tests.mcp.conftest import META, Client
+from tests.mcp.conftest import META, Client, sent_by
 from tests.mcp.test_conversations import Wire, text_of
 from toolbox import ImageContent, TextContent, ToolAnnotations, ToolResult, tool
+from toolbox.auth.callers import LOCAL
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
 from toolbox.mcp.results import create_result_resource
@@ -72,7 +73,7 @@ async def long(
         offers,
         asks_before_destructive=True,
     )
-    app = Litestar([create_mcp_router(settings, lambda: server)], logging_config=None)
+    app = sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda: server)], logging_config=None))
     async with AsyncClient(transport=ASGITransport(cast("Any", app)), base_url="http://127.0.0.1:8000") as http:
         yield Client(http)
     runner.close()

@@ -9,8 +9,9 @@ import pytest
 from httpx import ASGITransport, AsyncClient
 from litestar import Litestar
 
-from tests.mcp.conftest import META, Client
+from tests.mcp.conftest import META, Client, sent_by
 from toolbox import Elicitation, MissingCapability, ToolContext, ToolError, tool
+from toolbox.auth.callers import LOCAL
 from toolbox.mcp.conversations import Conversations
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.routes import create_mcp_router
@@ -128,7 +129,7 @@ def serve(services: Services) -> Client:
         Conversations(Sealer(b"a secret of tests"), services.database, services.events, max_streams=10),
         tasks=services.tasks,
     )
-    app = Litestar([create_mcp_router(services.settings, lambda: server)], logging_config=None)
+    app = sent_by(LOCAL, Litestar([create_mcp_router(services.settings, lambda: server)], logging_config=None))
     transport = ASGITransport(app)  # type: ignore[arg-type]
     return Client(AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
 

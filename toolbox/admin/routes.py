@@ -22,7 +22,7 @@ from toolbox.tools.routes import ToolName
 from toolbox.version import VERSION
 
 
-@get("/stats", summary="The catalogue in numbers", responses=problem_responses(503))
+@get("/stats", summary="The catalogue in numbers", responses=problem_responses(503), scope="tools:read")
 async def get_stats(
     database: NamedDependency[Database],
     search: NamedDependency[SearchService],
@@ -35,13 +35,15 @@ async def get_stats(
     return Stats(counts, categories, calls, search.model_name, started_at, VERSION)
 
 
-@get("/admin/plugins", summary="List plugins")
+@get("/admin/plugins", summary="List plugins", scope="tools:write")
 async def list_plugins(plugins: NamedDependency[Plugins]) -> list[Plugin]:
     """The plugins that this replica has installed, what each offers, and what is wrong with it."""
     return plugins.plugins
 
 
-@get("/admin/cache", summary="The cache of embeddings in numbers", responses=problem_responses(404))
+@get(
+    "/admin/cache", summary="The cache of embeddings in numbers", responses=problem_responses(404), scope="metrics:read"
+)
 async def get_cache(cache: NamedDependency[CachedEmbedder | None]) -> CacheStatistics:
     """Where the embeddings of texts came from since this process started."""
     if cache is None:
@@ -54,6 +56,7 @@ async def get_cache(cache: NamedDependency[CachedEmbedder | None]) -> CacheStati
     status_code=HTTPStatus.ACCEPTED,
     summary="Index all tools anew",
     responses=problem_responses(503),
+    scope="tools:write",
 )
 async def reindex_all(database: NamedDependency[Database], queue: NamedDependency[Queue]) -> Accepted:
     """Make what is searched of every tool anew, embeddings too, in the background; the old index serves meanwhile."""
@@ -65,6 +68,7 @@ async def reindex_all(database: NamedDependency[Database], queue: NamedDependenc
     status_code=HTTPStatus.ACCEPTED,
     summary="Index a tool anew",
     responses=problem_responses(400, 404, 503),
+    scope="tools:write",
 )
 async def reindex_tool(name: ToolName, database: NamedDependency[Database], queue: NamedDependency[Queue]) -> Accepted:
     """The same for one tool."""

@@ -83,10 +83,12 @@ class History:
         """How many calls could not be kept."""
         return self._writer.dropped
 
-    async def read(self, call_id: UUID, caller: str) -> StoredCall | None:
-        """A call of this caller."""
+    async def read(self, call_id: UUID, owner: str | None) -> StoredCall | None:
+        """A call of this caller; None: of anybody."""
         row = await self._database.fetch_row(
-            f"select {', '.join(_SELECTED)} from calls where id = $1 and caller = $2", call_id, caller
+            f"select {', '.join(_SELECTED)} from calls where id = $1 and ($2::text is null or caller = $2)",
+            call_id,
+            owner,
         )
         return StoredCall(*(row[name] for name in _COLUMNS)) if row else None
 

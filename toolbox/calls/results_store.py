@@ -61,33 +61,34 @@ class ResultStore:
                 [(document.id, caller, tool_name, document.kind, document.value) for document in documents],
             )
 
-    async def read(self, result_id: UUID, caller: str) -> Document:
-        """The result of a call of this caller.
+    async def read(self, result_id: UUID, owner: str | None) -> Document:
+        """The result of a call of this caller; None: of anybody.
 
         Raises:
             NotFound: There is none, or it is somebody else's, or its time is over.
         """
         row = await self._database.fetch_row(
             """
-            select kind, value from results where id = $1 and caller = $2
+            select kind, value from results where id = $1 and ($2::text is null or caller = $2)
             union all
-            select 'value', result from calls where id = $1 and caller = $2 and result is not null
+            select 'value', result from calls
+            where id = $1 and ($2::text is null or caller = $2) and result is not null
             limit 1
             """,
             result_id,
-            caller,
+            owner,
         )
         if row is None:
             raise NotFound(f"there is no result {str(result_id)!r} of yours; results go when the calls do")
         return Document(result_id, row["kind"], msgspec.json.decode(Raw(row["value"])))
 
-    async def read_page(self, handle: Handle, caller: str, *, max_tokens: int | None = None) -> ReadPage:
+    async def read_page(self, handle: Handle, owner: str | None, *, max_tokens: int | None = None) -> ReadPage:
         """The page of a result that a handle names; within a budget, if there is one.
 
         Raises:
             NotFound: There is no such result, or no such part of it.
         """
-        return read_page(await self.read(handle.id, caller), handle, max_tokens=max_tokens)
+        return read_page(await self.read(handle.id, owner), handle, max_tokens=max_tokens)
 
 
 def read_page(document: Document, handle: Handle, *, max_tokens: int | None = None) -> ReadPage:

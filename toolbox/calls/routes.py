@@ -9,11 +9,11 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from toolbox.auth.callers import Caller
 from toolbox.calls.handles import MAX_NUMBER, MAX_URI, Handle
 from toolbox.calls.history import History
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall, to_response
 from toolbox.calls.service import CallService
-from toolbox.definitions import ANONYMOUS
 from toolbox.errors import NotFound
 from toolbox.problems import problem_responses
 
@@ -29,14 +29,17 @@ CallId = Annotated[str, PathParameter(schema_extra={"format": "uuid"})]
         200: ResponseSpec(CallToolResponse, description="What came of the call; a tool that fails is an answer too"),
         **problem_responses(400, 404, 409, 413, 422, 503),
     },
+    scope="tools:call",
 )
-async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[CallService]) -> CallToolResponse:
+async def call_tool(
+    data: JSONBody[CallToolRequest], calls: NamedDependency[CallService], caller: NamedDependency[Caller]
+) -> CallToolResponse:
     """Call a tool once.
 
     A tool that fails is an answer with `success: false`. The call is recorded before this answers, so its
     `execution_id` can be read back.
     """
-    return to_response(await calls.call_tool(data.to_call(ANONYMOUS, "rest")))
+    return to_response(await calls.call_tool(data.to_call(caller, "rest")))
 
 
 @get(
@@ -46,11 +49,14 @@ async def call_tool(data: JSONBody[CallToolRequest], calls: NamedDependency[Call
         200: ResponseSpec(RecordedCall, description="The call as it was recorded"),
         **problem_responses(404, 503),
     },
+    scope="tools:read",
 )
-async def get_call(call_id: CallId, history: NamedDependency[History]) -> Response[bytes]:
+async def get_call(
+    call_id: CallId, history: NamedDependency[History], caller: NamedDependency[Caller]
+) -> Response[bytes]:
     """One of your own calls, as it was recorded."""
     try:
-        call = await history.read(UUID(call_id), ANONYMOUS)
+        call = await history.read(UUID(call_id), caller.owner)
     except ValueError:
         call = None
     if call is None:
@@ -65,10 +71,12 @@ async def get_call(call_id: CallId, history: NamedDependency[History]) -> Respon
         200: ResponseSpec(Any, description="A page of the result, in the result's own shape"),
         **problem_responses(400, 404, 503),
     },
+    scope="tools:read",
 )
 async def get_result(
     call_id: CallId,
     calls: NamedDependency[CallService],
+    caller: NamedDependency[Caller],
     offset: Annotated[int, QueryParameter(ge=0, le=MAX_NUMBER, schema_extra={"minimum": 0})] = 0,
     limit: Annotated[int | None, QueryParameter(ge=1, le=MAX_NUMBER)] = None,
     at: Annotated[str, QueryParameter(max_length=MAX_URI)] = "",
@@ -82,7 +90,7 @@ async def get_result(
         handle = Handle(UUID(call_id), at, offset, limit)
     except ValueError as error:
         raise NotFound(f"there is no result {call_id[:100]!r} of yours") from error
-    read = await calls.read_result(handle, ANONYMOUS)
+    read = await calls.read_result(handle, caller.owner)
     headers = {"X-Total-Count": str(read.page.total)}
     if read.next:
         headers["Link"] = f'<{read.next.path}>; rel="next"'

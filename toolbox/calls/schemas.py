@@ -5,6 +5,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from toolbox.auth.callers import Caller
 from toolbox.calls.excerpts import More
 from toolbox.calls.service import CallRequest, CallResult
 from toolbox.definitions import Moment
@@ -24,7 +25,7 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         | None
     ) = None
 
-    def to_call(self, caller: str, channel: str) -> CallRequest:
+    def to_call(self, caller: Caller, channel: str) -> CallRequest:
         """The call that is asked for."""
         return CallRequest(
             tool_name=self.tool_name,

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import structlog
 from msgspec import Struct, structs
 
+from toolbox.auth.callers import Caller
 from toolbox.calls.consent import ask_for_consent, needs_consent
 from toolbox.calls.excerpts import Excerpt, More, fits, make_excerpt
 from toolbox.calls.executor import Executor, Outcome
@@ -30,7 +31,7 @@ class CallRequest(Struct, frozen=True, kw_only=True):
 
     tool_name: str
     arguments: dict[str, Any]
-    caller: str
+    caller: Caller
     channel: str
     timeout_seconds: float | None = None
     longest_seconds: float | None = None
@@ -118,7 +119,7 @@ class CallService:
                 id=execution_id,
                 tool_name=tool.name,
                 tool_version=tool.definition.version,
-                caller=request.caller,
+                caller=request.caller.name,
                 channel=request.channel,
                 arguments=request.arguments,
                 success=outcome.error_code is None,
@@ -134,7 +135,7 @@ class CallService:
                 tool,
                 request.arguments,
                 execution_id=str(execution_id),
-                caller=request.caller,
+                caller=request.caller.name,
                 timeout_seconds=request.timeout_seconds,
                 longest_seconds=request.longest_seconds,
                 client=request.client,
@@ -150,7 +151,7 @@ class CallService:
         if excerpt and any(document.id == execution_id for document in excerpt.documents):
             done = structs.replace(done, result=None)  # it is kept whole already, and read from there
         if self._recorder and done.success:
-            self._recorder.called(request.caller, tool.name)
+            self._recorder.called(request.caller.name, tool.name)
         if durable:
             await self._history.write(done)
         else:
@@ -159,13 +160,13 @@ class CallService:
             execution_id=execution_id, tool=tool, outcome=outcome, duration_ms=done.duration_ms, excerpt=excerpt
         )
 
-    async def read_result(self, handle: Handle, caller: str, *, max_tokens: int | None = None) -> ReadPage:
-        """A page of the result of an earlier call of this caller.
+    async def read_result(self, handle: Handle, owner: str | None, *, max_tokens: int | None = None) -> ReadPage:
+        """A page of the result of an earlier call of this caller; None: of anybody.
 
         Raises:
             NotFound: There is no such result, or no such part of it.
         """
-        return await self._results.read_page(handle, caller, max_tokens=max_tokens)
+        return await self._results.read_page(handle, owner, max_tokens=max_tokens)
 
     async def _ask_first(self, tool: RegisteredTool, request: CallRequest) -> Outcome | None:
         """What came of asking the user, unless the tool may run."""
@@ -190,7 +191,7 @@ class CallService:
         except (TypeError, ValueError, RecursionError):  # no JSON; whoever writes the answer says so
             return None
         try:
-            await self._results.write(excerpt.documents, caller=request.caller, tool_name=tool.name)
+            await self._results.write(excerpt.documents, caller=request.caller.name, tool_name=tool.name)
         except DatabaseUnavailable as error:
             logger.warning("a long result is given whole: it cannot be kept", tool=tool.name, reason=error.message)
             return None

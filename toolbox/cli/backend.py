@@ -17,8 +17,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct, structs
 
+from toolbox.auth.callers import LOCAL
 from toolbox.cli.imports import httpx
-from toolbox.definitions import ANONYMOUS
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.errors import NotFound, ToolboxError
 from toolbox.settings import Secret, Settings, naming_database, read_settings
@@ -167,7 +167,7 @@ class Local:
         from toolbox.search.schemas import FindRequest, to_match
 
         wanted = msgspec.convert(request, FindRequest)
-        found = await self.services.search.find_tools(wanted.to_query(self.services.settings, ANONYMOUS))
+        found = await self.services.search.find_tools(wanted.to_query(self.services.settings, LOCAL))
         return _plain([to_match(match, wanted.detail, self.services.registry) for match in found.matches], list[Object])
 
     async def call(self, request: Object) -> Object:
@@ -175,7 +175,7 @@ class Local:
         from toolbox.calls.schemas import CallToolRequest, to_response
 
         wanted = msgspec.convert(request, CallToolRequest)
-        done = await self.services.calls.call_tool(wanted.to_call(ANONYMOUS, "cli"))
+        done = await self.services.calls.call_tool(wanted.to_call(LOCAL, "cli"))
         return _plain(to_response(done), Object)
 
     async def read_result(self, call_id: str, wanted: Object) -> "Result":
@@ -186,7 +186,7 @@ class Local:
             handle = Handle(UUID(call_id), **wanted)
         except ValueError as error:
             raise _no_such_result(call_id) from error
-        read = await self.services.calls.read_result(handle, ANONYMOUS)
+        read = await self.services.calls.read_result(handle, LOCAL.owner)
         return Result(_plain(read.page.value, object), read.page.total, read.next.path if read.next else None)
 
     async def list_tools(self, request: Object) -> tuple[list[Object], int]:

@@ -71,13 +71,13 @@ class Catalogue(Struct, frozen=True, kw_only=True, rename="camel"):
     entries: list[CatalogueEntry]
 
 
-@get("/mcp/server-card")
+@get("/mcp/server-card", scope="public")
 async def get_card(request: Request[Any, Any, Any], settings: NamedDependency[Settings]) -> Response[bytes]:
     """The card of ToolBox as a whole."""
     return _answer(_create_card(read_base_url(request, settings)), CARD_TYPE, settings)
 
 
-@get("/toolsets/{name:str}/mcp/server-card")
+@get("/toolsets/{name:str}/mcp/server-card", scope="public")
 async def get_toolset_card(
     request: Request[Any, Any, Any],
     name: FromPath[str],
@@ -96,7 +96,7 @@ async def get_toolset_card(
     return _answer(card, CARD_TYPE, settings)
 
 
-@get("/.well-known/ai-catalog.json")
+@get("/.well-known/ai-catalog.json", scope="public")
 async def get_catalogue(
     request: Request[Any, Any, Any], toolsets: NamedDependency[ToolsetService], settings: NamedDependency[Settings]
 ) -> Response[bytes]:

@@ -2,7 +2,12 @@
 
 from http import HTTPStatus
 
+from msgspec import UNSET
+
+from toolbox.auth.callers import Caller
+from toolbox.errors import InsufficientScope
 from toolbox.mcp import handshake, stateless
+from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.messages import (
     INVALID_REQUEST,
@@ -14,11 +19,12 @@ from toolbox.mcp.messages import (
     read_message,
 )
 from toolbox.mcp.methods import McpServer
+from toolbox.mcp.permissions import STREAM_SCOPE, find_missing_scope
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
 
 
-async def exchange(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
+async def exchange(server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel) -> Reply:
     """Answer one request of a client; what is wrong with it is an answer too.
 
     What is said before the answer goes over `channel`.
@@ -28,7 +34,7 @@ async def exchange(server: McpServer, head: Head, body: bytes, channel: Channel)
     if not head.accepts_json:
         return refuse(HTTPStatus.NOT_ACCEPTABLE, "answers are application/json, which the header Accept excludes")
     try:
-        return await _answer(server, head, body, channel)
+        return await _answer(server, caller, head, body, channel)
     except ProtocolError as error:
         return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
 
@@ -38,15 +44,29 @@ def refuse(status: HTTPStatus, message: str) -> Reply:
     return Reply(status, encode_error(ProtocolError(INVALID_REQUEST, message)))
 
 
-async def _answer(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
+async def _answer(server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel) -> Reply:
     if is_batch(body):
         if head.version in STATELESS_VERSIONS:
             raise ProtocolError(INVALID_REQUEST, f"MCP {head.version} has no batches: send one message in a body")
-        return await handshake.answer_batch(server, head, body, channel)
+        return await handshake.answer_batch(server, caller, head, body, channel)
     message = read_message(body)
+    missing = find_missing_scope(caller, message) if isinstance(message, Request) else _missing(caller)
+    if missing:
+        return refuse_scope(missing, message)
     if is_stateless(head, message):
-        return await stateless.answer(server, head, message, channel)
-    return await handshake.answer(server, head, message, channel)
+        return await stateless.answer(server, caller, head, message, channel)
+    return await handshake.answer(server, caller, head, message, channel)
+
+
+def refuse_scope(scope: str, message: Message | None = None) -> Reply:
+    """A refusal that tells a client which scope to ask for (MCP 2025-11-25 and later, Authorization)."""
+    failure = to_protocol_error(InsufficientScope(scope))
+    failure.id = message.id if isinstance(message, Request) else UNSET
+    return Reply(HTTPStatus.FORBIDDEN, encode_error(failure))
+
+
+def _missing(caller: Caller) -> str | None:
+    return None if STREAM_SCOPE in caller.scopes else STREAM_SCOPE
 
 
 def is_stateless(head: Head, message: Message) -> bool:

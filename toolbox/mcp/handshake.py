@@ -14,7 +14,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.auth.callers import Caller
 from toolbox.definitions import TextContent, ToolResult
+from toolbox.errors import InsufficientScope
 from toolbox.mcp.cancellation import CancelledByClient
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
@@ -32,10 +34,11 @@ from toolbox.mcp.messages import (
     read_batch,
     read_params,
 )
-from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer
+from toolbox.mcp.methods import SERVER_INFO, McpServer
 from toolbox.mcp.offers import OFFERED_METHODS, SUBSCRIPTION_METHODS
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import HandshakePeer, ProgressToken
+from toolbox.mcp.permissions import find_missing_scope
 from toolbox.mcp.sessions import Session, open_session
 from toolbox.mcp.shapes import shape_result
 from toolbox.mcp.streams import Channel
@@ -101,15 +104,16 @@ class CallToolResult(Struct, frozen=True, rename="camel"):
 EMPTY = Raw(b"{}")
 
 
-class Caller(Struct, frozen=True):
-    """Who sends a body: the version it speaks, its session, and the way back to it."""
+class Sender(Struct, frozen=True):
+    """The client that sends a body: on whose behalf, the version it speaks, its session, and the way back to it."""
 
+    caller: Caller
     version: Version
     session: Session
     channel: Channel
 
 
-async def answer(server: McpServer, head: Head, message: Message, channel: Channel) -> Reply:
+async def answer(server: McpServer, caller: Caller, head: Head, message: Message, channel: Channel) -> Reply:
     """The reply to a body with one message.
 
     Raises:
@@ -117,32 +121,32 @@ async def answer(server: McpServer, head: Head, message: Message, channel: Chann
     """
     if isinstance(message, Request) and message.method == "initialize":
         return _initialize(server, message)
-    caller = _read_caller(server, head, channel)
+    sender = _read_sender(server, caller, head, channel)
     if isinstance(message, Request):
-        body = await _answer_request(server, message, caller)
+        body = await _answer_request(server, message, sender)
         return Reply(HTTPStatus.ACCEPTED) if body is None else Reply(HTTPStatus.OK, body)
-    await _take_note(server, message, caller)
+    await _take_note(server, message, sender)
     return Reply(HTTPStatus.ACCEPTED)
 
 
-async def answer_batch(server: McpServer, head: Head, body: bytes, channel: Channel) -> Reply:
+async def answer_batch(server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel) -> Reply:
     """The reply to a body with several messages: the answers to those that are requests, in their order.
 
     Raises:
         ProtocolError: The version has no batches, or the body holds none that can be read.
     """
-    caller = _read_caller(server, head, channel)
-    if not caller.version.has_batches:
-        raise ProtocolError(INVALID_REQUEST, f"MCP {caller.version.name} has no batches: send one message in a body")
+    sender = _read_sender(server, caller, head, channel)
+    if not sender.version.has_batches:
+        raise ProtocolError(INVALID_REQUEST, f"MCP {sender.version.name} has no batches: send one message in a body")
     messages = read_batch(body)
-    answers = await asyncio.gather(*(_answer_part(server, message, caller) for message in messages))
+    answers = await asyncio.gather(*(_answer_part(server, message, sender) for message in messages))
     given = [Raw(encoded) for encoded in answers if encoded is not None]
     return Reply(HTTPStatus.OK, msgspec.json.encode(given)) if given else Reply(HTTPStatus.ACCEPTED)
 
 
-def _read_caller(server: McpServer, head: Head, channel: Channel) -> Caller:
+def _read_sender(server: McpServer, caller: Caller, head: Head, channel: Channel) -> Sender:
     session = server.conversations.read_session(head.session)
-    return Caller(read_version(head, session.version), session, channel)
+    return Sender(caller, read_version(head, session.version), session, channel)
 
 
 def read_version(head: Head, agreed: str | None = None) -> Version:
@@ -161,32 +165,33 @@ def read_version(head: Head, agreed: str | None = None) -> Version:
     return VERSIONS[head.version]
 
 
-async def _take_note(server: McpServer, message: Message, caller: Caller) -> None:
+async def _take_note(server: McpServer, message: Message, sender: Sender) -> None:
     """Use what needs no answer; what cannot be used is dropped, as JSON-RPC says."""
     if isinstance(message, ClientResponse):
         await server.conversations.take_answer(message)
-    elif isinstance(message, Notification) and message.method == "notifications/cancelled" and caller.session.id:
+    elif isinstance(message, Notification) and message.method == "notifications/cancelled" and sender.session.id:
         with contextlib.suppress(ProtocolError):
             cancelled = read_params(message.params, CancelledParams, message.method).request_id
-            await server.conversations.cancel(caller.session.id, cancelled)
+            await server.conversations.cancel(sender.session.id, cancelled)
 
 
-async def _answer_part(server: McpServer, message: Message | ProtocolError, caller: Caller) -> bytes | None:
+async def _answer_part(server: McpServer, message: Message | ProtocolError, sender: Sender) -> bytes | None:
     if isinstance(message, ProtocolError):
         return encode_error(message)
     if not isinstance(message, Request):
-        await _take_note(server, message, caller)
+        await _take_note(server, message, sender)
         return None
     if message.method == "initialize":
         return encode_error(ProtocolError(INVALID_REQUEST, "initialize must not be part of a batch", id=message.id))
-    return await _answer_request(server, message, caller)
+    missing = find_missing_scope(sender.caller, message)
+    return _refuse(message, InsufficientScope(missing)) if missing else await _answer_request(server, message, sender)
 
 
-async def _answer_request(server: McpServer, request: Request, caller: Caller) -> bytes | None:
+async def _answer_request(server: McpServer, request: Request, sender: Sender) -> bytes | None:
     """The answer; none if the client has cancelled the request."""
     try:
-        async with server.conversations.running.request(caller.session.id, request.id):
-            return encode_result(request.id, await _run_method(server, request, caller))
+        async with server.conversations.running.request(sender.session.id, request.id):
+            return encode_result(request.id, await _run_method(server, request, sender))
     except CancelledByClient:
         return None
     except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
@@ -199,19 +204,20 @@ def _refuse(request: Request, error: Exception) -> bytes:
     return encode_error(failure)
 
 
-async def _run_method(server: McpServer, request: Request, caller: Caller) -> Struct | Raw:
+async def _run_method(server: McpServer, request: Request, sender: Sender) -> Struct | Raw:
     method = _METHODS.get(request.method)
     if method is None:
         raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r}")
-    return await method(server, request.params, _create_peer(server, request, caller))
+    return await method(server, request.params, _create_peer(server, request, sender))
 
 
-def _create_peer(server: McpServer, request: Request, caller: Caller) -> HandshakePeer:
+def _create_peer(server: McpServer, request: Request, sender: Sender) -> HandshakePeer:
     meta = read_params(request.params, RequestParams, request.method[:100]).meta
     return HandshakePeer(
-        caller.version,
-        caller.channel,
-        capabilities=caller.session.capabilities,
+        sender.caller,
+        sender.version,
+        sender.channel,
+        capabilities=sender.session.capabilities,
         pending=server.conversations.pending,
         progress_token=meta.progress_token,
     )
@@ -262,7 +268,7 @@ def _offered(name: str) -> Callable[[McpServer, Raw, HandshakePeer], Awaitable[S
     """A method that is not about tools."""
 
     async def answer_offered(server: McpServer, params: Raw, peer: HandshakePeer) -> Struct:
-        return await server.offers.answer(name, params, peer, CALLER)
+        return await server.offers.answer(name, params, peer)
 
     return answer_offered
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
 from toolbox.calls.service import CallRequest, CallService
-from toolbox.definitions import ANONYMOUS, TextContent, ToolResult
+from toolbox.definitions import TextContent, ToolResult
 from toolbox.errors import (
     InvalidArguments,
     InvalidRequest,
@@ -54,8 +54,6 @@ from toolbox.tools.registry import Registry
 from toolbox.tools.repository import StoredTool, ToolFilter, ToolRepository
 from toolbox.tools.schemas import shown_metadata
 from toolbox.version import VERSION
-
-CALLER = ANONYMOUS
 
 SERVER_INFO = {"name": "toolbox", "title": "ToolBox", "version": VERSION}
 CAPABILITIES: dict[str, dict[str, Any]] = {"logging": {}, "tools": {"listChanged": True}}
@@ -183,14 +181,14 @@ class McpServer:
         named = read_params(arguments, dict[str, Any], "tools/call")
         return await self._call(CallToolArguments(wanted.name, named), peer)
 
-    async def _find_tool(self, arguments: FindToolArguments, _peer: Peer) -> ToolResult:
+    async def _find_tool(self, arguments: FindToolArguments, peer: Peer) -> ToolResult:
         query = FindRequest(
             query=arguments.query,
             limit=arguments.limit,
             threshold=arguments.threshold,
             category=arguments.category,
             tags=arguments.tags,
-        ).to_query(self._settings, CALLER)
+        ).to_query(self._settings, peer.caller)
         found = await self._search.find_tools(structs.replace(query, filter=self._view.narrow(query.filter)))
         is_full = arguments.detail == "schema"
         return _answer(FoundTools([self._to_found(match, is_full) for match in found.matches], found.is_degraded))
@@ -219,7 +217,9 @@ class McpServer:
     async def _call_tool(self, arguments: CallToolArguments, peer: Peer) -> ToolResult:
         if arguments.tool_name == READ_RESULT and self._registry.get(READ_RESULT) is None:
             wanted = _READ_RESULT.read_arguments(Raw(msgspec.json.encode(arguments.arguments)))
-            return await read_result(self._calls, wanted.uri, CALLER, arguments.max_tokens or self._max_tokens)
+            return await read_result(
+                self._calls, wanted.uri, peer.caller.owner, arguments.max_tokens or self._max_tokens
+            )
         if arguments.tool_name in self._meta_tools and self._registry.get(arguments.tool_name) is None:
             return _failure(f"{arguments.tool_name} is not called through call_tool: call it directly")
         return (await self._call(arguments, peer)).result
@@ -231,8 +231,8 @@ class McpServer:
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
         return _answer(ListedTools(listed, page.total, end if listed and end < page.total else None))
 
-    async def _run_read_result(self, arguments: ReadResultArguments, _peer: Peer) -> ToolResult:
-        return await read_result(self._calls, arguments.uri, CALLER, self._max_tokens)
+    async def _run_read_result(self, arguments: ReadResultArguments, peer: Peer) -> ToolResult:
+        return await read_result(self._calls, arguments.uri, peer.caller.owner, self._max_tokens)
 
     async def _require_seen(self, tool_name: str) -> None:
         if not await self._view.holds(tool_name):
@@ -246,11 +246,12 @@ class McpServer:
         return ToolNotFound(tool_name, near, "tools/list names all that there are here")
 
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
+        peer.caller.require("tools:call")
         await self._require_seen(wanted.tool_name)
         request = CallRequest(
             tool_name=wanted.tool_name,
             arguments=wanted.arguments,
-            caller=CALLER,
+            caller=peer.caller,
             channel="mcp",
             timeout_seconds=wanted.timeout_seconds,
             client=peer,
@@ -285,7 +286,7 @@ class McpServer:
             NewTask(
                 tool_name=request.tool_name,
                 arguments=request.arguments,
-                caller=request.caller,
+                caller=request.caller.name,
                 timeout_seconds=request.timeout_seconds,
                 max_tokens=request.max_tokens,
                 asks_before_destructive=request.asks_before_destructive,

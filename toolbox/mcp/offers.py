@@ -84,7 +84,7 @@ class Offers:
         """The same of what the stateless era has beyond."""
         return {SKILLS_EXTENSION: {"directoryRead": True}} if self._skills else {}
 
-    async def answer(self, method: str, params: Raw, peer: Peer, caller: str) -> Result:
+    async def answer(self, method: str, params: Raw, peer: Peer) -> Result:
         """The result of a method.
 
         Raises:
@@ -93,4 +93,4 @@ class Offers:
         offered, run = self._methods[method]
         if not offered:
             raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {method!r}: nothing of its kind is offered")
-        return await run(params, peer, caller)
+        return await run(params, peer, peer.caller.name)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.auth.callers import Caller
 from toolbox.mcp.answers import PendingAnswers
 from toolbox.mcp.messages import MessageId, encode_notification, encode_request
 from toolbox.mcp.streams import Channel
@@ -34,7 +35,12 @@ LEVELS: tuple[LogLevel, ...] = ("debug", "info", "notice", "warning", "error", "
 
 
 class Peer(Client, Protocol):
-    """A client, and the version of MCP that it speaks."""
+    """A client, who uses it, and the version of MCP that it speaks."""
+
+    @property
+    def caller(self) -> Caller:
+        """On whose behalf it asks."""
+        ...
 
     @property
     def version(self) -> Version:
@@ -69,12 +75,14 @@ class _Told:
 
     def __init__(
         self,
+        caller: Caller,
         version: Version,
         channel: Channel,
         capabilities: Mapping[str, Raw],
         progress_token: ProgressToken | UnsetType,
         log_level: LogLevel | None,
     ) -> None:
+        self.caller = caller
         self.version = version
         self.channel = channel
         self._progress_token = progress_token
@@ -116,6 +124,7 @@ class StatelessPeer(_Told):
 
     def __init__(
         self,
+        caller: Caller,
         version: Version,
         channel: Channel,
         *,
@@ -126,7 +135,7 @@ class StatelessPeer(_Told):
         answers: Mapping[str, Any] = {},
     ) -> None:
         self.request_id = request_id
-        super().__init__(version, channel, capabilities, progress_token, log_level)
+        super().__init__(caller, version, channel, capabilities, progress_token, log_level)
         self._answers = answers
 
     async def ask(self, questions: Mapping[str, Question]) -> Mapping[str, Any]:
@@ -169,6 +178,7 @@ class HandshakePeer(_Told):
 
     def __init__(
         self,
+        caller: Caller,
         version: Version,
         channel: Channel,
         *,
@@ -177,7 +187,7 @@ class HandshakePeer(_Told):
         progress_token: ProgressToken | UnsetType = UNSET,
         log_level: LogLevel | None = "info",
     ) -> None:
-        super().__init__(version, channel, capabilities, progress_token, log_level)
+        super().__init__(caller, version, channel, capabilities, progress_token, log_level)
         self._pending = pending
         self._answers = dict[str, Any]()
 

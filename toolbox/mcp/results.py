@@ -51,14 +51,14 @@ def create_result_resource(calls: CallService, max_tokens: int | None) -> Resour
     return as_resource(read)
 
 
-async def read_result(calls: CallService, uri: str, caller: str, max_tokens: int | None) -> ToolResult:
+async def read_result(calls: CallService, uri: str, owner: str | None, max_tokens: int | None) -> ToolResult:
     """A page of a result as the result of a tool.
 
     Raises:
         InvalidRequest: The URI is no handle.
         NotFound: There is no such result, or no such part of it.
     """
-    read = await calls.read_result(read_handle(uri), caller, max_tokens=max_tokens)
+    read = await calls.read_result(read_handle(uri), owner, max_tokens=max_tokens)
     content = list(_to_blocks(read))
     if read.next:
         content += [TextContent(_lead_on(read, read.next)), ResourceLink(read.next.uri, "the rest of the result")]

@@ -9,15 +9,19 @@ from litestar import HttpMethod, Router, asgi, route
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import structs
 
-from toolbox.errors import ToolboxError
+from toolbox.auth.callers import Caller
+from toolbox.auth.guard import caller_of, identify
+from toolbox.auth.scopes import PUBLIC
+from toolbox.errors import ToolboxError, Unauthenticated
 from toolbox.mcp.cancellation import CancelledByClient, attended
-from toolbox.mcp.exchange import exchange, refuse
+from toolbox.mcp.exchange import exchange, refuse, refuse_scope
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply, read_head
 from toolbox.mcp.messages import encode_error, find_id
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.origins import Origins
+from toolbox.mcp.permissions import STREAM_SCOPE
 from toolbox.mcp.resumption import KeptChannel
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
@@ -39,8 +43,9 @@ def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -
     async def find(_scope: HTTPScope) -> McpServer:
         return get_server()
 
+    # Who may do what is asked method by method, in the words of MCP (toolbox.mcp.permissions).
     # ASGI as it is: what the framework does for a request and its response costs more than the call of a tool.
-    return Router("/mcp", route_handlers=[asgi("/", copy_scope=False)(_create_app(settings, find))])
+    return Router("/mcp", route_handlers=[asgi("/", copy_scope=False, scope=PUBLIC)(_create_app(settings, find))])
 
 
 def create_toolsets_router(settings: Settings, find_server: Callable[[str], Awaitable[McpServer]]) -> Router:
@@ -52,7 +57,7 @@ def create_toolsets_router(settings: Settings, find_server: Callable[[str], Awai
     app = _create_app(settings, find)
 
     # The framework reads parameters out of paths for its own handlers only.
-    @route("/", http_method=_METHODS, status_code=HTTPStatus.OK, include_in_schema=False)
+    @route("/", http_method=_METHODS, status_code=HTTPStatus.OK, include_in_schema=False, scope=PUBLIC)
     async def pass_on() -> ASGIApp:
         return app
 
@@ -65,7 +70,7 @@ def _create_app(settings: Settings, find_server: FindServer) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         scope = cast("HTTPScope", scope)
         head = read_head(scope["headers"])
-        refusal = _refuse_stranger(origins, head)
+        refusal = _refuse_stranger(origins, head) or _refuse_unknown(scope)
         if refusal:
             await _respond(send, refusal)
         elif scope["method"] == HttpMethod.POST:
@@ -73,9 +78,9 @@ def _create_app(settings: Settings, find_server: FindServer) -> ASGIApp:
             if isinstance(body, Reply):
                 await _respond(send, body)
             else:
-                await _answer(await _find(find_server, scope, body), head, body, receive, send)
+                await _answer(await _find(find_server, scope, body), caller_of(scope), head, body, receive, send)
         elif scope["method"] == HttpMethod.GET:
-            await _open_stream(await _find(find_server, scope), head, receive, send)
+            await _open_stream(await _find(find_server, scope), caller_of(scope), head, receive, send)
         else:  # there is no session to end: what is one to a client is nothing here
             await _respond(send, _refuse_method("messages are sent by POST"))
 
@@ -119,6 +124,14 @@ def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
     return None
 
 
+def _refuse_unknown(scope: HTTPScope) -> Reply | None:
+    try:
+        identify(scope)
+    except Unauthenticated as error:
+        return refuse(HTTPStatus.UNAUTHORIZED, error.message)
+    return None
+
+
 async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
     body, has_more = bytearray(), True
     while has_more:
@@ -132,12 +145,14 @@ async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
     return bytes(body)
 
 
-async def _answer(server: McpServer | Reply, head: Head, body: bytes, receive: Receive, send: Send) -> None:
+async def _answer(
+    server: McpServer | Reply, caller: Caller, head: Head, body: bytes, receive: Receive, send: Send
+) -> None:
     if isinstance(server, Reply):
         await _respond(send, server)
         return
     channel = _create_channel(server, head, send)
-    work = exchange(server, head, body, channel)
+    work = exchange(server, caller, head, body, channel)
     try:  # in the handshake era a lost connection cancels nothing
         reply = await attended(receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
     except CancelledByClient:
@@ -145,7 +160,9 @@ async def _answer(server: McpServer | Reply, head: Head, body: bytes, receive: R
     await channel.finish(reply)
 
 
-async def _open_stream(server: McpServer | Reply, head: Head, receive: Receive, send: Send) -> None:
+async def _open_stream(server: McpServer | Reply, caller: Caller, head: Head, receive: Receive, send: Send) -> None:
+    if STREAM_SCOPE not in caller.scopes:
+        server = refuse_scope(STREAM_SCOPE)
     if not isinstance(server, Reply) and (head.version in STATELESS_VERSIONS or not head.accepts_stream):
         server = _refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only")
     if isinstance(server, Reply):

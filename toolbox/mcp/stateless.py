@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from toolbox.auth.callers import Caller
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply, decode_value
 from toolbox.mcp.messages import (
@@ -28,7 +29,7 @@ from toolbox.mcp.messages import (
     encode_result,
     read_params,
 )
-from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer, TaskCreated
+from toolbox.mcp.methods import SERVER_INFO, McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
 from toolbox.mcp.offers import OFFERED_METHODS, SKILL_METHODS
 from toolbox.mcp.peers import ProgressToken, StatelessPeer
@@ -128,11 +129,11 @@ def names_version(request: Request) -> bool:
         return False
 
 
-async def answer(server: McpServer, head: Head, message: Message, channel: Channel) -> Reply:
+async def answer(server: McpServer, caller: Caller, head: Head, message: Message, channel: Channel) -> Reply:
     """The reply to a body."""
     try:
         if isinstance(message, Request):
-            return Reply(HTTPStatus.OK, await _answer_request(server, head, message, channel))
+            return Reply(HTTPStatus.OK, await _answer_request(server, caller, head, message, channel))
         refuse_repeated(head)
         _refuse_response(message)
         return Reply(HTTPStatus.ACCEPTED)
@@ -180,15 +181,16 @@ def _refuse_response(message: Message) -> None:
         raise ProtocolError(INVALID_REQUEST, "this version has no requests to clients, so it takes no responses")
 
 
-async def _answer_request(server: McpServer, head: Head, request: Request, channel: Channel) -> bytes:
+async def _answer_request(server: McpServer, caller: Caller, head: Head, request: Request, channel: Channel) -> bytes:
     params = check_request(head, request)
     if request.method == "tools/call" and isinstance(params.name, str):
         await _check_mirrored(server, head, params)
     method = _METHODS.get(request.method)
     if method is None:
         raise ProtocolError(METHOD_NOT_FOUND, f"there is no method {request.method[:100]!r}")
-    answers = read_answers(server.conversations.sealer, request, params, CALLER)
+    answers = read_answers(server.conversations.sealer, request, params, caller.name)
     peer = StatelessPeer(
+        caller,
         VERSIONS[STATELESS_VERSIONS[0]],
         channel,
         request_id=request.id,
@@ -200,7 +202,7 @@ async def _answer_request(server: McpServer, head: Head, request: Request, chann
     try:
         result = await method(server, request.params, peer)
     except InputRequired as required:
-        result = require_input(server.conversations.sealer, request, required, answers, CALLER, _META)
+        result = require_input(server.conversations.sealer, request, required, answers, caller.name, _META)
     return encode_result(request.id, result)
 
 
@@ -273,7 +275,7 @@ def _offered(name: str) -> Callable[[McpServer, Raw, StatelessPeer], Awaitable[S
     """A method that is not about tools."""
 
     async def answer_offered(server: McpServer, params: Raw, peer: StatelessPeer) -> Struct:
-        return structs.replace(await server.offers.answer(name, params, peer, CALLER), meta=_META)
+        return structs.replace(await server.offers.answer(name, params, peer), meta=_META)
 
     return answer_offered
 

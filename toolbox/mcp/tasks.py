@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from toolbox.definitions import Moment
 from toolbox.mcp.messages import METHOD_NOT_FOUND, ProtocolError, read_params
-from toolbox.mcp.methods import CALLER, SERVER_INFO, McpServer
+from toolbox.mcp.methods import SERVER_INFO, McpServer
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import StatelessPeer
 from toolbox.mcp.shapes import shape_result
@@ -109,19 +109,19 @@ def _inline(outcome: Outcome, version: Version) -> InlinedResult:
 
 async def _get_task(server: McpServer, params: Raw, peer: StatelessPeer) -> TaskResult:
     wanted = _read(params, TaskParams, "tasks/get", peer)
-    return show_task(await _tasks_of(server).get(wanted.task_id, CALLER), peer.version)
+    return show_task(await _tasks_of(server).get(wanted.task_id, peer.caller.owner), peer.version)
 
 
 async def _update_task(server: McpServer, params: Raw, peer: StatelessPeer) -> Acknowledgement:
     wanted = _read(params, UpdateParams, "tasks/update", peer)
     answers = {key: msgspec.json.decode(answer) for key, answer in wanted.input_responses.items()}
-    await _tasks_of(server).answer(wanted.task_id, CALLER, answers)
+    await _tasks_of(server).answer(wanted.task_id, peer.caller.name, answers)
     return _DONE
 
 
 async def _cancel_task(server: McpServer, params: Raw, peer: StatelessPeer) -> Acknowledgement:
     wanted = _read(params, TaskParams, "tasks/cancel", peer)
-    await _tasks_of(server).cancel(wanted.task_id, CALLER)
+    await _tasks_of(server).cancel(wanted.task_id, peer.caller.name)
     return _DONE
 
 

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, QueryParameter
 
-from toolbox.definitions import ANONYMOUS
+from toolbox.auth.callers import Caller
 from toolbox.problems import problem_responses
 from toolbox.search.schemas import FindRequest, Match, to_match
 from toolbox.search.service import SearchService
@@ -25,19 +25,21 @@ from toolbox.tools.routes import ToolName
         200: ResponseSpec(list[Match], description="Matches, best first"),
         **problem_responses(400, 413, 503),
     },
+    scope="tools:read",
 )
 async def find_tool(
     data: JSONBody[FindRequest],
     search: NamedDependency[SearchService],
     settings: NamedDependency[Settings],
     registry: NamedDependency[Registry],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
     """Find tools by what they do, by meaning and by words.
 
     The header `X-Search-Degraded: true` says that the embedding model failed and words alone were searched; so does
     `degraded` in each match.
     """
-    found = await search.find_tools(data.to_query(settings, ANONYMOUS))
+    found = await search.find_tools(data.to_query(settings, caller))
     headers = {"X-Search-Degraded": "true"} if found.is_degraded else {}
     marked = {"degraded": True} if found.is_degraded else {}
     body = msgspec.json.encode([to_match(match, data.detail, registry) | marked for match in found.matches])
@@ -51,6 +53,7 @@ async def find_tool(
         200: ResponseSpec(list[Match], description="The most alike first"),
         **problem_responses(400, 404, 503),
     },
+    scope="tools:read",
 )
 async def find_similar(
     name: ToolName,

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from toolbox.auth.callers import Caller
 from toolbox.errors import InvalidRequest
 from toolbox.search.service import SearchQuery, ToolMatch
 from toolbox.settings import Settings
@@ -43,7 +44,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     )
     explain: Annotated[bool, Meta(description="Say of each match what every stage of the search adds.")] = False
 
-    def to_query(self, settings: Settings, caller: str) -> SearchQuery:
+    def to_query(self, settings: Settings, caller: Caller) -> SearchQuery:
         """The request with the operator's defaults filled in; every way to search comes through here.
 
         Raises:
@@ -62,7 +63,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
             self.explain,
             self.offset,
-            caller if settings.learn_from_use else None,
+            caller.name if settings.learn_from_use else None,
         )
 
 

@@ -69,12 +69,14 @@ class TaskRepository:
         )
         return _to_task(row)
 
-    async def read(self, task_id: str, caller: str) -> Task | None:
-        """A task of this caller."""
+    async def read(self, task_id: str, owner: str | None) -> Task | None:
+        """A task of this caller; None: of anybody."""
         if not _ID.fullmatch(task_id):
             return None
         row = await self._database.fetch_row(
-            f"select {_TASK} from tasks where id = $1 and caller = $2 and expires_at > now()", task_id, caller
+            f"select {_TASK} from tasks where id = $1 and ($2::text is null or caller = $2) and expires_at > now()",
+            task_id,
+            owner,
         )
         return _to_task(row) if row else None
 

@@ -24,13 +24,13 @@ class TaskService:
             job_id = await self._queue.enqueue(job_kind(task.tool_name), task_id, connection=connection)
             return await self._tasks.create(connection, task_id, task, _require(job_id))
 
-    async def get(self, task_id: str, caller: str) -> Task:
-        """A task of this caller.
+    async def get(self, task_id: str, owner: str | None) -> Task:
+        """A task of this caller; None: of anybody.
 
         Raises:
             TaskNotFound: There is none with this id, or no longer.
         """
-        task = await self._tasks.read(task_id, caller)
+        task = await self._tasks.read(task_id, owner)
         if task is None:
             raise TaskNotFound(task_id)
         return task

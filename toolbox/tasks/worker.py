@@ -14,6 +14,8 @@ import stamina
 import structlog
 from msgspec import UNSET, Raw
 
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import LIMITED
 from toolbox.calls.service import CallRequest, CallResult, CallService
 from toolbox.definitions import TextContent, ToolAnnotations, ToolResult
 from toolbox.errors import (
@@ -97,7 +99,7 @@ class TaskWorker:
         return CallRequest(
             tool_name=run.tool_name,
             arguments=run.arguments,
-            caller=run.caller,
+            caller=Caller(run.caller, LIMITED),  # what it may call was seen to when the task was made
             channel="mcp",
             timeout_seconds=run.timeout_seconds,
             max_tokens=run.max_tokens,

@@ -32,6 +32,7 @@ ToolName = Annotated[str, PathParameter(min_length=1, max_length=256)]
         200: ResponseSpec(list[ToolSummary], description="A page of tools in the order of their names"),
         **problem_responses(400, 413, 503),
     },
+    scope="tools:read",
 )
 async def list_tools(
     data: JSONBody[ListRequest],
@@ -59,6 +60,7 @@ async def list_tools(
         200: ResponseSpec(ToolDetail, description="Everything about the tool"),
         **problem_responses(400, 404, 503),
     },
+    scope="tools:read",
 )
 async def get_tool(name: ToolName, tools: NamedDependency[ToolRepository]) -> Response[bytes]:
     """Everything about one active tool."""
@@ -68,7 +70,7 @@ async def get_tool(name: ToolName, tools: NamedDependency[ToolRepository]) -> Re
     return _json(to_detail(tool))
 
 
-@get("/categories", summary="Count tools by category", responses=problem_responses(503))
+@get("/categories", summary="Count tools by category", responses=problem_responses(503), scope="tools:read")
 async def list_categories(tools: NamedDependency[ToolRepository]) -> list[CategoryCount]:
     """Categories of active tools, largest first."""
     return [CategoryCount(category, count) for category, count in await tools.count_categories()]

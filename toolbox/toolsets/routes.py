@@ -37,7 +37,7 @@ class VersionsQuery(Struct, frozen=True):
     include_deleted: bool = False
 
 
-@get("/v0.1/servers")
+@get("/v0.1/servers", scope="tools:read")
 async def list_servers(
     request: Request[Any, Any, Any], toolsets: NamedDependency[ToolsetService], settings: NamedDependency[Settings]
 ) -> Response[bytes]:
@@ -56,7 +56,7 @@ async def list_servers(
     return _json(to_list(found, base_url, query.limit))
 
 
-@get("/v0.1/servers/{namespace:str}/{name:str}/versions")
+@get("/v0.1/servers/{namespace:str}/{name:str}/versions", scope="tools:read")
 async def list_versions(
     request: Request[Any, Any, Any],
     namespace: FromPath[str],
@@ -69,7 +69,7 @@ async def list_versions(
     return _json(to_list([toolset], read_base_url(request, settings)))
 
 
-@get("/v0.1/servers/{namespace:str}/{name:str}/versions/{version:str}")
+@get("/v0.1/servers/{namespace:str}/{name:str}/versions/{version:str}", scope="tools:read")
 async def get_version(
     request: Request[Any, Any, Any],
     namespace: FromPath[str],
