@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.service import CallRequest, CallService
 from toolbox.definitions import ToolDefinition, ToolResult
 from toolbox.errors import InvalidDefinition, ToolNotFound, ToolNotRunnable
@@ -72,7 +74,7 @@ async def store(services: Services, implementation: dict[str, Any], **changed: A
 
 
 async def greet(services: Services, name: str = "greet") -> Any:
-    request = CallRequest(tool_name=name, arguments={"name": "you"}, caller="c", channel="rest")
+    request = CallRequest(tool_name=name, arguments={"name": "you"}, caller=Caller("c", ALL), channel="rest")
     return (await services.calls.call_tool(request)).value
 
 
