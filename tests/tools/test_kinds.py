@@ -113,7 +113,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
 async def test_listings_say_that_stored_tools_can_be_run(services: Services) -> None:
     await store(services, {"kind": "echo", "words": "hello"})
     await store(services, {"kind": "from tomorrow"}, name="unknown_kind")
-    query = FindRequest(query="greet somebody").to_query(services.settings, "c")
+    query = FindRequest(query="greet somebody").to_query(services.settings, Caller("c", ALL))
     found = (await services.search.find_tools(query)).matches
     shown = {match.tool.name: to_match(match, "summary", services.registry)["runnable"] for match in found}
     assert shown["greet"] is True
