@@ -21,6 +21,7 @@ from litestar.static_files import create_static_files_router
 
 from toolbox.admin import audit_routes
 from toolbox.admin import routes as admin_routes
+from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
@@ -32,7 +33,9 @@ from toolbox.calls import routes as call_routes
 from toolbox.certificates import ends_at
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
+from toolbox.gauges import create_gauges, sampled
 from toolbox.health import Check, create_health_router
+from toolbox.logs import keep_locals_out
 from toolbox.mcp import cards
 from toolbox.mcp.catalogue import Catalogue
 from toolbox.mcp.conversations import Conversations
@@ -53,7 +56,6 @@ from toolbox.search import routes as search_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Settings, naming_database
 from toolbox.signals import told_of_end
-from toolbox.telemetry import keep_locals_out
 from toolbox.tools import routes as tool_routes
 from toolbox.toolsets import routes as toolset_routes
 from toolbox.version import VERSION
@@ -92,13 +94,17 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
             conversations = Conversations(sealer, services.database, services.events, max_streams=settings.max_streams)
             runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
             state.endpoints = _create_endpoints(services, conversations, runner)
+            state.facts = Facts(
+                services.database, services.queue, services.search, services.embed and services.embed[0]
+            )
+            state.sample = create_gauges(services, lambda: whole.running, lambda: len(conversations.listeners))
 
             def end() -> None:
                 conversations.end_streams()
                 asyncio.get_running_loop().call_later(SAY_AFTER_SECONDS, whole.say_what_runs)
 
             with contextlib.closing(runner), told_of_end(end, hurry=whole.stop_waiting):
-                async with serving(services):
+                async with serving(services), sampled(state.sample):
                     yield
         if client:
             await client.aclose()
@@ -127,6 +133,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
             tool_routes.router,
             toolset_routes.router,
             cards.router,
+            create_metrics_router(lambda: cast("Facts", state.facts), lambda: state.sample()),
             create_health_router(checks, lambda: bool(state.services.is_ready), VERSION),
             _swagger_assets(),
         ],

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from toolbox.database import Connection, Database
 from toolbox.definitions import Moment
 from toolbox.redaction import Redactor
-from toolbox.request_context import request_id
+from toolbox.request_context import current_request_id
 
 ITSELF = "toolbox"
 """The caller of what ToolBox does by itself, as syncing the plugins."""
@@ -77,7 +77,7 @@ async def record(connection: Connection, *entries: AuditEntry) -> None:
                 entry.subject,
                 _keep(entry.before),
                 _keep(entry.after),
-                request_id.get() or None,
+                current_request_id(),
             )
             for entry in entries
         ],

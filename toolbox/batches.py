@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from toolbox.errors import DatabaseUnavailable
+from toolbox.metrics import ROWS_DROPPED
 
 logger = structlog.get_logger(__name__)
 
@@ -36,6 +37,11 @@ class BatchWriter(Generic[T]):
         self._is_urgent = asyncio.Event()
         self._is_closing = False
         self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are to be written."""
+        return len(self._buffer)
 
     def add(self, row: T) -> None:
         """Leave a row to the next batch."""
@@ -65,7 +71,7 @@ class BatchWriter(Generic[T]):
 
     def _append(self, row: T, written: asyncio.Future[None] | None) -> None:
         if len(self._buffer) >= MAX_BUFFERED:
-            self.dropped += 1
+            self._count_dropped(1)
             self._buffer.popleft()
             if self.dropped % 1000 == 1:
                 logger.error("rows are dropped: the database does not keep up", of=self._what, dropped=self.dropped)
@@ -73,6 +79,10 @@ class BatchWriter(Generic[T]):
         if written:
             self._is_urgent.set()
         self._wake.set()
+
+    def _count_dropped(self, number: int) -> None:
+        self.dropped += number
+        ROWS_DROPPED[(self._what,)].inc(number)
 
     async def _write_batches(self) -> None:
         while True:
@@ -82,6 +92,7 @@ class BatchWriter(Generic[T]):
             while self._buffer:
                 if not await self._write_batch() and self._is_closing:
                     lost = len(self._buffer)
+                    self._count_dropped(lost)
                     logger.error("rows are lost: the database is gone at shutdown", of=self._what, lost=lost)
                     return
             if self._is_closing:
@@ -115,7 +126,7 @@ class BatchWriter(Generic[T]):
             raise
         except Exception as error:  # noqa: BLE001 - the writer must survive whatever a tool gave back
             if len(rows) == 1:
-                self.dropped += 1
+                self._count_dropped(1)
                 logger.error("a row cannot be stored", of=self._what, id=_id_of(rows[0]), reason=str(error))
                 return
             middle = len(rows) // 2

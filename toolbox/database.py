@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import msgspec
+from msgspec import Struct
 from pgvector.asyncpg import register_vector
 
 from toolbox.errors import DatabaseUnavailable, InvalidRequest
@@ -33,6 +34,14 @@ MIGRATION_LOCK = 7_205_002
 """Advisory lock keys. All locks are taken for a transaction, so they work behind a transaction pooler."""
 
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
+
+
+class PoolUse(Struct, frozen=True):
+    """Connections of a pool: those in use, those that are open and idle, and how many there may be in all."""
+
+    used: int
+    idle: int
+    maximum: int
 
 
 class Database:
@@ -57,6 +66,12 @@ class Database:
                 yield connection
         finally:
             await self._pool.release(connection)
+
+    @property
+    def pool_use(self) -> PoolUse:
+        """How many connections there are now."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return PoolUse(size - idle, idle, self._pool.get_max_size())
 
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement and give back its rows: one round trip."""

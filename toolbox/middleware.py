@@ -1,10 +1,12 @@
-"""The outermost layer of the server: gives every request an id, writes one log line for each, and knows HEAD.
+"""The outermost layer of the server: gives every request an id, a span, a log line and a place in the metrics.
 
-It wraps the whole application, because middleware inside the framework never sees an unknown path. It also knows which
-requests run, so that a server that ends can say what it waits for, and stop waiting.
+It wraps the whole application, because middleware inside the framework never sees an unknown path; it knows HEAD, too.
+It also knows which requests run, so that a server that ends can say what it waits for, and stop waiting.
 """
 
 import asyncio
+import contextlib
+import logging
 import random
 import re
 import time
@@ -18,14 +20,19 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from toolbox.errors import ToolboxError
-from toolbox.request_context import request_id as current_request_id
+from toolbox.logs import REQUEST_LINES, RequestLine, is_written
+from toolbox.metrics import OTHER, REQUESTS
+from toolbox.request_context import REQUEST, RequestFacts
+from toolbox.telemetry import Span, current_ids, is_tracing, span
 from toolbox.version import REPORT_AGENT
 
 logger = structlog.get_logger("toolbox.access")
 
-_PROBED = frozenset({"/live", "/ready", "/health", "/health/live", "/health/ready", "/health/detailed"})
+_PROBED = frozenset({"/live", "/ready", "/health", "/health/live", "/health/ready", "/health/detailed", "/metrics"})
 """Asked every few seconds by whatever watches the server; they would drown the rest of the log."""
 
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+NO_ROUTE = "(none)"
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
@@ -39,7 +46,11 @@ class RequestLog:
         """`why_not_started` says why the start was refused, where it was refused for a reason that we understand."""
         self._app = app
         self.why_not_started = why_not_started
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[asyncio.Task[Any]] = set()
+        self._none_runs: asyncio.Event | None = None
+        """Set when nothing runs; there is one as soon as the server is to end."""
+        self._drained = self._cut = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
@@ -48,11 +59,33 @@ class RequestLog:
         else:
             await self._app(scope, receive, self._explaining(send))
 
+    @property
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return len(self._running)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the server is to end, so that no more requests should come here."""
+        return self._none_runs is not None
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until nothing runs any more, at most so long; requests that still come are answered."""
+        self._none_runs = asyncio.Event()
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_runs.wait(), seconds)
+
     def say_what_runs(self) -> None:
         """Tell whoever has ended the server what keeps it."""
         if number := len(self._running):
             requests = "1 request" if number == 1 else f"{number} requests"
             logger.warning("stopping: waiting for %s to be answered; Ctrl-C again stops at once", requests)
+
+    def say_what_came_of_them(self) -> None:
+        """Tell how the requests ended that ran when the server was to end, or came after."""
+        if self.is_ending:
+            logger.info("stopped", drained=self._drained, cut=self._cut)
 
     def stop_waiting(self) -> None:
         """Answer what still runs with 503, now."""
@@ -71,40 +104,127 @@ class RequestLog:
         return send_reason
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        request_id = _inherited_id(scope) or _new_id()
-        scope.setdefault("state", {})["request_id"] = request_id
-        current_request_id.set(request_id)
+        facts = RequestFacts(_inherited_id(scope) or _new_id())
+        scope.setdefault("state", {})["request_id"] = facts.request_id
+        token = REQUEST.set(facts)
+        try:
+            if is_tracing():
+                with span(scope["method"], _describe(scope), kind="server", carrier=_carrier(scope)) as recorded:
+                    await self._answer(scope, receive, send, facts, recorded)
+            else:
+                await self._answer(scope, receive, send, facts, None)
+        finally:
+            REQUEST.reset(token)
+
+    async def _answer(
+        self, scope: HTTPScope, receive: Receive, send: Send, facts: RequestFacts, recorded: Span | None
+    ) -> None:
         start, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = [*message["headers"], (b"x-request-id", facts.request_id.encode())]
+                if self._none_runs:  # the next request is better sent elsewhere
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        loop = self._find_loop()
+        # Without the loop it would ask the system for the process's id, at the price of all the rest here.
+        task = cast("asyncio.Task[Any]", asyncio.current_task(loop))
+        inner, passed_on = scope, cast("Send", send_with_id)
+        if scope["method"] == "HEAD":
+            inner, passed_on = _as_get(scope), _without_body(send_with_id)
         self._running.add(task)
+        is_cut = False
         try:
-            if scope["method"] == "HEAD":
-                await self._app(_as_get(scope), receive, _without_body(send_with_id))
-            else:
-                await self._app(scope, receive, send_with_id)
+            await self._app(inner, receive, passed_on)
         except asyncio.CancelledError:
             # Only the end of the server cancels requests, and it waits for this one still.
+            is_cut = True
             if not status:
-                await _answer_ending(send_with_id, request_id)
+                await _answer_ending(send_with_id, facts.request_id)
         finally:
-            self._running.discard(task)
-            log = logger.debug if scope["path"] in _PROBED or _is_our_own(scope) else logger.info
-            log(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round((time.perf_counter() - start) * 1000, 2),
-                request_id=request_id,
-            )
+            self._end(task, is_cut=is_cut)
+            self._record(inner, facts, status, time.perf_counter() - start, loop, recorded)
+
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _end(self, task: "asyncio.Task[Any]", *, is_cut: bool) -> None:
+        self._running.discard(task)
+        if self._none_runs is None:
+            return
+        if is_cut:
+            self._cut += 1
+        else:
+            self._drained += 1
+        if not self._running:
+            self._none_runs.set()
+
+    def _record(
+        self,
+        scope: HTTPScope,
+        facts: RequestFacts,
+        status: int,
+        seconds: float,
+        loop: asyncio.AbstractEventLoop,
+        recorded: Span | None,
+    ) -> None:
+        method, route = scope["method"], scope.get("path_template") or NO_ROUTE
+        REQUESTS[method if method in _METHODS else OTHER, route, status].observe(seconds)
+        if recorded:
+            _complete(recorded, method, route, status)
+        is_probe = scope["path"] in _PROBED or _is_our_own(scope)
+        if not is_written(logging.DEBUG if is_probe else logging.INFO):
+            return
+        trace_id, span_id = current_ids() or (None, None)
+        line = RequestLine(
+            method,
+            scope["path"],
+            status,
+            round(seconds * 1000, 2),
+            facts.request_id,
+            time.time(),
+            "debug" if is_probe else "info",
+            facts.caller,
+            facts.method,
+            facts.tool,
+            trace_id,
+            span_id,
+        )
+        REQUEST_LINES.add(line, loop)
+
+
+def _describe(scope: HTTPScope) -> dict[str, Any]:
+    """A span's attributes (OpenTelemetry, HTTP server spans); a query may be secret, and is left out."""
+    return {
+        "http.request.method": scope["method"],
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+        "network.protocol.version": scope["http_version"],
+    }
+
+
+def _complete(recorded: Span, method: str, route: str, status: int) -> None:
+    recorded.rename(f"{method} {route}" if route != NO_ROUTE else method)
+    recorded.set("http.response.status_code", status)
+    if route != NO_ROUTE:
+        recorded.set("http.route", route)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        recorded.fail(str(status))
+
+
+def _carrier(scope: HTTPScope) -> dict[str, str]:
+    return {
+        name.decode(): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in {b"traceparent", b"tracestate"}
+    }
 
 
 async def _answer_ending(send: Send, request_id: str) -> None:

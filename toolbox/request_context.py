@@ -1,5 +1,32 @@
-"""Which request the code that runs now works for; set by the middleware, empty outside of requests."""
+"""What is known of the request that is being served, for log lines and traces: whoever finds it out, keeps it here."""
 
 from contextvars import ContextVar
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+class RequestFacts:
+    """One request: its id, and who wants what, as soon as that is known."""
+
+    __slots__ = ("caller", "method", "request_id", "tool")
+
+    def __init__(self, request_id: str, caller: str | None = None) -> None:
+        self.request_id = request_id
+        self.caller = caller
+        """As the history shows it."""
+        self.tool: str | None = None
+        """The tool that is called; one that does not exist is none."""
+        self.method: str | None = None
+        """The method of MCP; one that does not exist is none."""
+
+    def part(self) -> "RequestFacts":
+        """The same request, for one of several messages in it."""
+        return RequestFacts(self.request_id, self.caller)
+
+
+REQUEST: ContextVar[RequestFacts | None] = ContextVar("toolbox_request", default=None)
+"""The request that the code at hand works for; None in the background."""
+
+
+def current_request_id() -> str | None:
+    """The id of the request that the code at hand works for."""
+    facts = REQUEST.get()
+    return facts.request_id if facts else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -18,12 +19,14 @@ from toolbox.calls.service import CallService
 from toolbox.database import Database, migrate, open_database, pooler_warning
 from toolbox.embeddings.base import Embedder
 from toolbox.embeddings.cache import CachedEmbedder
+from toolbox.embeddings.observed import ObservedEmbedder
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
 from toolbox.events import Events, notify
 from toolbox.index.embeddings import Model, count_pending, find_model, register_model
 from toolbox.jobs import embed_job, register_jobs
 from toolbox.learning.recorder import UseRecorder
+from toolbox.metrics import SYNC_SECONDS, SYNCED_TOOLS, SYNCS
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
 from toolbox.redis import create_redis
@@ -86,6 +89,15 @@ class Services(Struct):
 
         An embedder that fails is a problem that is kept: the catalogue is complete and searched by words.
         """
+        start, result = time.perf_counter(), "failed"
+        try:
+            await self._sync(replica, report)
+            result = "failed" if self.failure else "ok"
+        finally:
+            SYNCS[(result,)].inc()
+            SYNC_SECONDS[(result,)].observe(time.perf_counter() - start)
+
+    async def _sync(self, replica: Replica | None, report: Report | None) -> None:
         try:
             done = await sync_plugins(
                 self.database,
@@ -100,6 +112,7 @@ class Services(Struct):
             await self._embed_later()  # whoever has a working model first
         else:
             self.failure = None
+            _count_changes(done)
         if await count_outdated(self.database):
             await self.queue.enqueue(REINDEX, key=REINDEX)
         if self.search.embed is not self.embed:
@@ -163,7 +176,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             )
         )
         endpoint = await stack.enter_async_context(_open_endpoint(settings, database))
-        embedder = endpoint or choose_embedder(settings, plugins.embedders)
+        chosen = endpoint or choose_embedder(settings, plugins.embedders)
+        embedder = ObservedEmbedder(chosen) if chosen else None
         cache = await stack.enter_async_context(_open_cache(settings, embedder))
         embed = (await register_model(database, embedder), cache or embedder) if embedder else None
         if embed is None:
@@ -211,6 +225,11 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
 def create_kinds() -> Kinds:
     """The kinds of tools that can be stored, and run on every replica."""
     return Kinds({})
+
+
+def _count_changes(done: SyncReport) -> None:
+    for change in ("added", "updated", "shown", "hidden"):
+        SYNCED_TOOLS[(change,)].inc(len(getattr(done, change)))
 
 
 @contextlib.asynccontextmanager

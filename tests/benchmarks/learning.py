@@ -29,11 +29,11 @@ from toolbox.app import create_app
 from toolbox.definitions import TextContent, ToolResult
 from toolbox.embedded.owner import run_postgres
 from toolbox.learning.recorder import UseRecorder
+from toolbox.logs import configure_logging
 from toolbox.plugins import Plugins
 from toolbox.search.service import SearchQuery
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
-from toolbox.telemetry import configure_logging
 from toolbox.tools.catalogue import read_catalogue
 
 DEPTH = 10

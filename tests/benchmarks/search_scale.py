@@ -22,10 +22,10 @@ from pgvector import HalfVector
 
 from tests.benchmarks.running import postgres, toolbox
 from toolbox.definitions import ToolDefinition
+from toolbox.logs import configure_logging
 from toolbox.search.service import SearchQuery
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
-from toolbox.telemetry import configure_logging
 from toolbox.tools.catalogue import read_catalogue
 from toolbox.tools.sync import embed_missing, import_tools
 

@@ -45,10 +45,15 @@ class Executor:
         self._announce = announce
         self._timeout_seconds = timeout_seconds
         self._slots = asyncio.Semaphore(concurrency)
-        self._waiting = 0
+        self._waiting = self._running = 0
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="tool")
         self._validators = dict[str, tuple[ToolDefinition, Any]]()
         self._results = ResultChecker()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls run, and how many wait for a free slot."""
+        return self._running, self._waiting
 
     def close(self) -> None:
         """Give the threads back; one that still runs a tool ends when the tool does."""
@@ -91,9 +96,11 @@ class Executor:
             can_become_task=definition.task is not UNSET,
         )
         await self._take_slot()
+        self._running += 1
         try:
             outcome = await _attempt(registered, arguments, context, limit)
         finally:
+            self._running -= 1
             self._slots.release()
         return self._hold_to_promise(definition, outcome)
 

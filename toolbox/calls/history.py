@@ -83,6 +83,11 @@ class History:
         """How many calls could not be kept."""
         return self._writer.dropped
 
+    @property
+    def waiting(self) -> int:
+        """How many calls are to be written."""
+        return self._writer.waiting
+
     async def read(self, call_id: UUID, owner: str | None) -> StoredCall | None:
         """A call of this caller; None: of anybody."""
         row = await self._database.fetch_row(

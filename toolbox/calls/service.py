@@ -17,13 +17,18 @@ from toolbox.calls.handles import Handle
 from toolbox.calls.history import CallRecord, History
 from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
-from toolbox.errors import DatabaseUnavailable
+from toolbox.errors import DatabaseUnavailable, ToolboxError
 from toolbox.learning.recorder import UseRecorder
+from toolbox.metrics import CALL_SECONDS, CALLS
+from toolbox.request_context import REQUEST
 from toolbox.tools.client import SILENT, Client, MissingCapability
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
 
 logger = structlog.get_logger(__name__)
+
+NO_TOOL = "(none)"
+"""What metrics call a tool that does not exist: anybody may make up names."""
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
@@ -97,6 +102,11 @@ class CallService:
         self._history = history
         self._results = results
 
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many calls run in this process, and how many wait for a free slot."""
+        return self._executor.load
+
     async def call_tool(self, request: CallRequest, *, durable: bool = True) -> CallResult:
         """Call a tool once and record it; with `durable`, the record is on disk before this returns.
 
@@ -110,9 +120,20 @@ class CallService:
             TaskRequired: The call goes on as a task; nothing is recorded yet.
             Overloaded: Too many calls wait already.
         """
-        tool = await self._loader.find(request.tool_name)
+        tool = None
+        try:
+            tool = await self._loader.find(request.tool_name)
+            return await self._call(tool, request, durable=durable)
+        except ToolboxError as error:
+            if not isinstance(error, MissingCapability):  # which is recorded
+                CALLS[tool.name if tool else NO_TOOL, error.code].inc()
+            raise
+
+    async def _call(self, tool: RegisteredTool, request: CallRequest, *, durable: bool) -> CallResult:
         execution_id = request.execution_id or uuid4()
         started_at, start = datetime.now(UTC), time.perf_counter()
+        if facts := REQUEST.get():
+            facts.caller, facts.tool = request.caller.name, tool.name
 
         def record(outcome: Outcome) -> CallRecord:
             return CallRecord(
@@ -141,12 +162,17 @@ class CallService:
                 client=request.client,
             )
         except asyncio.CancelledError:
-            self._history.record(record(Outcome(error_code="cancelled", error_message="the caller gave up")))
+            cancelled = record(Outcome(error_code="cancelled", error_message="the caller gave up"))
+            _count(cancelled)
+            self._history.record(cancelled)
             raise
         except MissingCapability as error:
-            self._history.record(record(Outcome(error_code=error.code, error_message=error.message)))
+            refused = record(Outcome(error_code=error.code, error_message=error.message))
+            _count(refused)
+            self._history.record(refused)
             raise
         done = record(outcome)
+        _count(done)
         excerpt = await self._shorten(tool, request, outcome, execution_id)
         if excerpt and any(document.id == execution_id for document in excerpt.documents):
             done = structs.replace(done, result=None)  # it is kept whole already, and read from there
@@ -204,3 +230,8 @@ class CallService:
             InvalidArguments: They do not fit the tool's schema.
         """
         self._executor.check(tool.definition, arguments)
+
+
+def _count(done: CallRecord) -> None:
+    CALLS[done.tool_name, done.error_code or "ok"].inc()
+    CALL_SECONDS[(done.channel,)].observe(done.duration_ms / 1000)

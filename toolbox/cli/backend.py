@@ -98,7 +98,7 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
 @contextlib.contextmanager
 def local_settings(command: str) -> Iterator[Settings]:
     """The settings with a DATABASE_URL: the given one, or that of the embedded PostgreSQL, running meanwhile."""
-    from toolbox.telemetry import configure_logging  # slow to load, and not needed where a server does the work
+    from toolbox.logs import configure_logging  # slow to load, and not needed where a server does the work
 
     settings = read_settings(os.environ)
     configure_logging(settings)

@@ -23,8 +23,9 @@ from toolbox.cli.imports import hidden
 from toolbox.cli.report import print_report
 from toolbox.embedded.owner import default_data_dir, run_postgres
 from toolbox.errors import SettingsError
+from toolbox.logs import REQUEST_LINES, configure_logging
 from toolbox.settings import Secret, Settings, read_settings, refuse_exposure
-from toolbox.telemetry import configure_logging
+from toolbox.telemetry import configure_tracing, stop_tracing
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
@@ -71,6 +72,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
 def _end(status: int) -> None:
     """End without the tools that still run in threads, which nothing can stop; all else is closed by now."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        REQUEST_LINES.flush()
+        stop_tracing()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
@@ -80,6 +83,7 @@ def create_worker_app() -> "ASGIApp":
     """The application of a worker process, whose environment its parent has completed."""
     settings = read_settings(os.environ)
     configure_logging(settings)
+    configure_tracing(os.environ)
     app = _create_app(settings)
     logging.getLogger("uvicorn.error").addFilter(lambda _: app.why_not_started() is None)
 
@@ -139,7 +143,9 @@ def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool
 
         Reload(config, listening, url, settings).run()
         return
-    with _quiet(lambda record: "failed to start" in record.getMessage()):  # the worker has said why
+    from toolbox.metrics import shared_folder  # slow to load, as above
+
+    with shared_folder(), _quiet(lambda record: "failed to start" in record.getMessage()):  # the worker has said why
         workers = Multiprocess(config, sockets=[listening])
         workers.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
@@ -147,6 +153,7 @@ def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool
 
 
 def _run_alone(settings: Settings, listening: socket.socket) -> None:
+    configure_tracing(os.environ)
     app = _create_app(settings)
     try:
         with _quiet(lambda _: app.why_not_started() is not None):

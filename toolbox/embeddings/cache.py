@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from toolbox.embeddings.base import Embedder, Purpose
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError
+from toolbox.metrics import CACHE
 
 if TYPE_CHECKING:
     from toolbox.embeddings.base import Vectors
@@ -87,6 +88,8 @@ class CachedEmbedder:
                 unknown.append(text)
         self._memory_hits += len(vectors)
         self._joined += len(awaited)
+        CACHE[("memory",)].inc(len(vectors))
+        CACHE[("joined",)].inc(len(awaited))
         awaited.update(self._begin(unknown, purpose))
         for text, future in awaited.items():
             vectors[text] = await asyncio.shield(future)  # a caller who gives up must not end it for the others
@@ -131,9 +134,11 @@ class CachedEmbedder:
         """Hand out what Redis has, then what the embedder makes of the rest; gives the latter."""
         found = await self._shared.read(list(futures), purpose) if self._shared else {}
         self._shared_hits += len(found)
+        CACHE[("redis",)].inc(len(found))
         self._hand_out(found, futures, purpose)
         missing = [text for text in futures if text not in found]
         self._misses += len(missing)
+        CACHE[("model",)].inc(len(missing))
         if not missing:
             return {}
         fresh = dict(zip(missing, await self._embedder.embed(missing, purpose), strict=True))

@@ -67,6 +67,11 @@ class UseRecorder:
         """Note a call that worked."""
         self._writer.add(Call(caller, tool_name, datetime.now(UTC)))
 
+    @property
+    def waiting(self) -> int:
+        """How many searches and calls are to be written."""
+        return self._writer.waiting
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write in the background until the block ends, and then what is left."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from toolbox.database import Database
 from toolbox.display import Annotations
-from toolbox.mcp.kept import Kept
+from toolbox.kept import Kept
 from toolbox.mcp.schemas import DescribedTool
 from toolbox.resources import Resource, as_resource, resource
 from toolbox.text_functions import MAX_SUGGESTIONS, Suggestions

@@ -35,6 +35,7 @@ from toolbox.mcp.messages import (
     read_params,
 )
 from toolbox.mcp.methods import SERVER_INFO, McpServer
+from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS, SUBSCRIPTION_METHODS
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import HandshakePeer, ProgressToken
@@ -43,6 +44,8 @@ from toolbox.mcp.sessions import Session, open_session
 from toolbox.mcp.shapes import shape_result
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import ASSUMED_VERSION, HANDSHAKE_VERSIONS, VERSIONS, Version
+from toolbox.request_context import REQUEST
+from toolbox.telemetry import is_tracing
 from toolbox.tools.client import MissingCapability
 
 
@@ -120,6 +123,7 @@ async def answer(server: McpServer, caller: Caller, head: Head, message: Message
         ProtocolError: The version that the header names is unknown.
     """
     if isinstance(message, Request) and message.method == "initialize":
+        note_method("initialize")
         return _initialize(server, message)
     sender = _read_sender(server, caller, head, channel)
     if isinstance(message, Request):
@@ -184,24 +188,48 @@ async def _answer_part(server: McpServer, message: Message | ProtocolError, send
     if message.method == "initialize":
         return encode_error(ProtocolError(INVALID_REQUEST, "initialize must not be part of a batch", id=message.id))
     missing = find_missing_scope(sender.caller, message)
-    return _refuse(message, InsufficientScope(missing)) if missing else await _answer_request(server, message, sender)
+    if missing:
+        return encode_error(_to_failure(message, InsufficientScope(missing)))
+    if facts := REQUEST.get():  # each part runs in a task of its own
+        REQUEST.set(facts.part())
+    return await _answer_request(server, message, sender)
 
 
 async def _answer_request(server: McpServer, request: Request, sender: Sender) -> bytes | None:
     """The answer; none if the client has cancelled the request."""
+    method, version = request.method if request.method in _METHODS else UNKNOWN, sender.version.name
+    note_method(method)
+    if not is_tracing():
+        return (await _try_to_answer(server, request, sender, method))[0]
+    with traced(request, method, version) as recorded:
+        answered, failure = await _try_to_answer(server, request, sender, method)
+        if failure:
+            recorded.fail(str(failure))
+        return answered
+
+
+async def _try_to_answer(
+    server: McpServer, request: Request, sender: Sender, method: str
+) -> tuple[bytes | None, int | None]:
+    """The answer, and its code if it is an error."""
     try:
         async with server.conversations.running.request(sender.session.id, request.id):
-            return encode_result(request.id, await _run_method(server, request, sender))
+            answered = encode_result(request.id, await _run_method(server, request, sender))
     except CancelledByClient:
-        return None
+        count(method, sender.version.name, "cancelled")
+        return None, None
     except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
-        return _refuse(request, error)
+        failure = _to_failure(request, error)
+        count(method, sender.version.name, failure.code)
+        return encode_error(failure), failure.code
+    count(method, sender.version.name, "ok")
+    return answered, None
 
 
-def _refuse(request: Request, error: Exception) -> bytes:
+def _to_failure(request: Request, error: Exception) -> ProtocolError:
     failure = to_protocol_error(error)
     failure.id = request.id
-    return encode_error(failure)
+    return failure
 
 
 async def _run_method(server: McpServer, request: Request, sender: Sender) -> Struct | Raw:
@@ -227,7 +255,8 @@ def _initialize(server: McpServer, request: Request) -> Reply:
     try:
         params = read_params(request.params, InitializeParams, "initialize")
     except ProtocolError as error:
-        return Reply(HTTPStatus.OK, _refuse(request, error))
+        count("initialize", UNKNOWN, error.code)
+        return Reply(HTTPStatus.OK, encode_error(_to_failure(request, error)))
     wanted = params.protocol_version
     version = wanted if wanted in HANDSHAKE_VERSIONS else HANDSHAKE_VERSIONS[0]
     result = InitializeResult(
@@ -236,6 +265,7 @@ def _initialize(server: McpServer, request: Request) -> Reply:
         server_info=SERVER_INFO,
         instructions=server.instructions,
     )
+    count("initialize", version, "ok")
     session = open_session(server.conversations.sealer, version, params.capabilities)
     return Reply(HTTPStatus.OK, encode_result(request.id, result), ((b"mcp-session-id", session.encode()),))
 

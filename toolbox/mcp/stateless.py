@@ -31,6 +31,7 @@ from toolbox.mcp.messages import (
 )
 from toolbox.mcp.methods import SERVER_INFO, McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
+from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS, SKILL_METHODS
 from toolbox.mcp.peers import ProgressToken, StatelessPeer
 from toolbox.mcp.rounds import RoundParams, read_answers, require_input
@@ -39,6 +40,7 @@ from toolbox.mcp.streams import Channel
 from toolbox.mcp.subscriptions import ListenResult, listen
 from toolbox.mcp.tasks import TASK_METHODS, TaskResult, show_created
 from toolbox.mcp.versions import STATELESS_VERSIONS, VERSIONS
+from toolbox.telemetry import is_tracing
 from toolbox.tools.client import TASKS_EXTENSION, InputRequired, LogLevel
 
 TTL_MS = 300_000
@@ -131,16 +133,38 @@ def names_version(request: Request) -> bool:
 
 async def answer(server: McpServer, caller: Caller, head: Head, message: Message, channel: Channel) -> Reply:
     """The reply to a body."""
+    if isinstance(message, Request):
+        method = message.method if message.method in _METHODS else UNKNOWN
+        note_method(method)
+        if not is_tracing():
+            return (await _try_to_answer(server, caller, head, message, channel, method))[0]
+        with traced(message, method, head.version or "") as recorded:
+            reply, failure = await _try_to_answer(server, caller, head, message, channel, method)
+            if failure:
+                recorded.fail(str(failure))
+            return reply
     try:
-        if isinstance(message, Request):
-            return Reply(HTTPStatus.OK, await _answer_request(server, caller, head, message, channel))
         refuse_repeated(head)
         _refuse_response(message)
         return Reply(HTTPStatus.ACCEPTED)
+    except ProtocolError as error:
+        return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
+
+
+async def _try_to_answer(
+    server: McpServer, caller: Caller, head: Head, request: Request, channel: Channel, method: str
+) -> tuple[Reply, int | None]:
+    """The reply, and its code if it is an error."""
+    version = head.version if head.version in VERSIONS else UNKNOWN
+    try:
+        answered = Reply(HTTPStatus.OK, await _answer_request(server, caller, head, request, channel))
     except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
         failure = to_protocol_error(error)
-        failure.id = message.id if isinstance(message, Request) else UNSET
-        return Reply(STATUSES.get(failure.code, HTTPStatus.BAD_REQUEST), encode_error(failure))
+        failure.id = request.id
+        count(method, version, failure.code)
+        return Reply(STATUSES.get(failure.code, HTTPStatus.BAD_REQUEST), encode_error(failure)), failure.code
+    count(method, version, "ok")
+    return answered, None
 
 
 def check_request(head: Head, request: Request) -> RequestParams:

@@ -19,10 +19,12 @@ from toolbox.index.embeddings import Model
 from toolbox.index.fields import split_name
 from toolbox.index.lexemes import lexemes
 from toolbox.learning.recorder import UseRecorder
+from toolbox.metrics import SEARCH_SECONDS, SEARCHES
 from toolbox.search.clauses import split_clauses
 from toolbox.search.duplicates import Duplicate, find_duplicates
 from toolbox.search.explanation import Explanation, Searched, explain
 from toolbox.search.ranking import Calibration, Ranking, Scores, similarities
+from toolbox.search.savings import Savings
 from toolbox.search.spelling import Spelling
 from toolbox.search.statement import Wanted, build_statement
 from toolbox.tools.repository import COLUMNS, StoredTool, ToolFilter, ToolRepository, to_tool
@@ -86,6 +88,7 @@ class SearchService:
         self._database = database
         self._repository = ToolRepository(database)
         self._spelling = Spelling(database)
+        self._savings = Savings(database)
         self.embed = embed
         """The model that is searched with; another can be put in its place at any time."""
         self._ranking = ranking
@@ -101,6 +104,7 @@ class SearchService:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
+        start = time.perf_counter()
         embed = self.embed  # the same one all along, also if another takes its place meanwhile
         corrected = await self._correct(query.text)
         clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
@@ -126,6 +130,8 @@ class SearchService:
         searched = Searched(list(wanted.stems), corrected, clauses, _ms(embedded - begun), _ms(done - embedded))
         calibration = _calibration(rows)
         matches = _to_matches(rows, query, calibration, searched)
+        self._savings.count(match.tool for match in matches)
+        _measure(matches, time.perf_counter() - start, searched, is_degraded=is_degraded)
         if query.caller is not None and self._recorder:
             self._recorder.searched(query.caller, query.text, [match.tool.id for match in matches])
         return SearchResult(
@@ -213,6 +219,13 @@ async def _embed_query(
         middle = vectors[0] + vectors[1]
         vectors = numpy.concatenate([[middle / numpy.linalg.norm(middle)], vectors[2:]])
     return vectors, False
+
+
+def _measure(matches: list[ToolMatch], seconds: float, searched: Searched, *, is_degraded: bool) -> None:
+    SEARCHES["found" if matches else "empty", "true" if is_degraded else "false"].inc()
+    SEARCH_SECONDS[("all",)].observe(seconds)
+    SEARCH_SECONDS[("embedding",)].observe(searched.embedding_ms / 1000)
+    SEARCH_SECONDS[("database",)].observe(searched.database_ms / 1000)
 
 
 def _ms(seconds: float) -> float:

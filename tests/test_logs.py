@@ -13,7 +13,7 @@ import sys
 import structlog
 
 from toolbox.settings import Settings
-from toolbox.telemetry import configure_logging, keep_locals_out
+from toolbox.logs import configure_logging, keep_locals_out
 
 if sys.argv[1] == "none":
     keep_locals_out()
@@ -50,7 +50,7 @@ ODD = r"""
 import structlog
 
 from toolbox.settings import Settings
-from toolbox.telemetry import configure_logging
+from toolbox.logs import configure_logging
 
 configure_logging(Settings(log_format="json"))
 structlog.get_logger().info("odd", text="\ud800", thing=object(), keys={1: 2})
