@@ -31,6 +31,8 @@ SERVER_SETTINGS = {
 
 SYNC_LOCK = 7_205_001
 MIGRATION_LOCK = 7_205_002
+EMBEDDING_LOCKS = 7_206_000
+"""With the number of a model; beside it stands that of a batch of tools."""
 """Advisory lock keys. All locks are taken for a transaction, so they work behind a transaction pooler."""
 
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
@@ -104,6 +106,21 @@ class Database:
             async with connection.transaction():
                 await connection.execute("select pg_advisory_xact_lock($1)", key)
                 yield
+        finally:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def share(self, key: int, part: int, *, wait: bool) -> AsyncIterator[bool]:
+        """Hold the advisory lock of one part of some work; and say whether it is held: without `wait` it need not be.
+
+        Other connections stay free to commit meanwhile.
+        """
+        connection = await _connect(self._url)
+        try:
+            async with connection.transaction():
+                if wait:
+                    await connection.execute("select pg_advisory_xact_lock($1, $2)", key, part)
+                yield wait or await connection.fetchval("select pg_try_advisory_xact_lock($1, $2)", key, part)
         finally:
             await connection.close()
 

@@ -1,12 +1,14 @@
 """The jobs of ToolBox itself: what the queue works in the background, and when."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from toolbox.database import Database
 from toolbox.embeddings.base import Embedder
-from toolbox.index.embeddings import Model
+from toolbox.index.embeddings import BATCH as EMBEDDED_AT_ONCE
+from toolbox.index.embeddings import Model, count_pending, register_model
 from toolbox.learning.vectors import embed_uses
 from toolbox.queue import Job, Queue, delete_old_jobs
 from toolbox.tasks.repository import delete_expired_tasks
@@ -17,6 +19,10 @@ logger = structlog.get_logger(__name__)
 
 EMBED_ATTEMPTS = 20
 """Enough, with the pauses between them, to outlast an hour without the model."""
+WORTH_A_HELPER = 2 * EMBEDDED_AT_ONCE
+"""Tools that are left to embed, from which on another process is called to help."""
+CALL_SECONDS = 1.0
+"""Before which nobody comes."""
 RETENTION = "retention"
 DAILY = "17 3 * * *"
 QUEUE_RETENTION_DAYS = 7
@@ -28,9 +34,17 @@ BATCH = 5_000
 
 
 def register_jobs(
-    queue: Queue, database: Database, *, embed: tuple[Model, Embedder] | None, call_retention_days: int
+    queue: Queue,
+    database: Database,
+    *,
+    embed: tuple[Model, Embedder] | None,
+    others: Iterable[Embedder] = (),
+    call_retention_days: int,
 ) -> None:
-    """Tell the queue how its jobs are worked here; without a model, a process leaves embedding to others."""
+    """Tell the queue how its jobs are worked here; without a model, a process leaves embedding to those that have it.
+
+    `others` are models that are at hand, and not searched with here: others may want to, or will.
+    """
 
     async def delete_old(_job: Job) -> None:
         await delete_old_rows(database, call_retention_days=call_retention_days)
@@ -38,22 +52,49 @@ def register_jobs(
     async def reindex(_job: Job) -> None:
         logger.info("tools were indexed anew", tools=await reindex_outdated(database))
         if embed:
-            await embed_missing(database, *embed)
+            await queue.enqueue(embed_job(embed[1]), key=embed_job(embed[1]))
 
     queue.register(REINDEX, reindex, attempts=EMBED_ATTEMPTS)
     queue.register(RETENTION, delete_old)
     queue.schedule(RETENTION, DAILY)
-    if embed:
-        model, embedder = embed
-
-        async def embed_tools(_job: Job) -> None:
-            logger.info("tools were embedded", tools=await embed_missing(database, model, embedder))
-            await embed_uses(database, model, embedder)
-
-        queue.register(embed_job(model), embed_tools, attempts=EMBED_ATTEMPTS)
+    models = {embedder.name: embedder for embedder in (*others, *([embed[1]] if embed else []))}
+    for embedder in models.values():
+        queue.register(embed_job(embedder), EmbedJobs(queue, database, embedder), attempts=EMBED_ATTEMPTS)
 
 
-def embed_job(model: Model) -> str:
+class EmbedJobs:
+    """Embeds what a model has not seen. Whoever is at it calls others to help as long as there is much to do."""
+
+    def __init__(self, queue: Queue, database: Database, embedder: Embedder) -> None:
+        self._queue = queue
+        self._database = database
+        self._embedder = embedder
+        self._is_at_work = False
+
+    async def __call__(self, job: Job) -> None:
+        """Embed; one job is enough for a process, however many call it."""
+        if self._is_at_work:
+            return
+        self._is_at_work = True
+        try:
+            await self._embed(job)
+        finally:
+            self._is_at_work = False
+
+    async def _embed(self, job: Job) -> None:
+        async def call_others(done: int, total: int) -> None:
+            if total - done > WORTH_A_HELPER:
+                key = f"{job.kind}:{job.id}"  # one call at a time
+                await self._queue.enqueue(job.kind, key=key, delay_seconds=CALL_SECONDS)
+
+        model = await register_model(self._database, self._embedder)
+        await call_others(0, await count_pending(self._database, model))
+        embedded = await embed_missing(self._database, model, self._embedder, report=call_others)
+        logger.info("tools were embedded", model=model.name, tools=embedded)
+        await embed_uses(self._database, model, self._embedder)
+
+
+def embed_job(model: Model | Embedder) -> str:
     """The kind of the job that embeds what a model has not seen: each has one, as replicas may have different ones."""
     return f"embed:{model.name}"
 

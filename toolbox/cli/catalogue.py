@@ -90,12 +90,14 @@ async def _delete(settings: Settings, label: str) -> int:
 
 
 async def _sync(settings: Settings) -> Any:
+    from toolbox.jobs import embed_job
     from toolbox.tools.sync import embed_missing
 
     async with open_local(settings) as local:
         services = local.services
         if services.embed is None or services.search.embed is services.embed:
             return services.sync_report
+        await services.queue.enqueue(embed_job(services.embed[0]), key=embed_job(services.embed[0]))  # who can, helps
         with show_progress() as progress:
             task = progress.add_task(f"embedding with {services.embed[0].name}", total=None)
 

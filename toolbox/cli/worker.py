@@ -62,7 +62,7 @@ def _name_kinds(kinds: list[str]) -> str:
     from toolbox.tasks.service import job_kind  # slow to load
 
     prefix = job_kind("")
-    jobs = [kind.partition(":")[0] for kind in kinds if not kind.startswith(prefix)]
+    jobs = sorted({kind.partition(":")[0] for kind in kinds if not kind.startswith(prefix)})
     tools = [kind.removeprefix(prefix) for kind in kinds if kind.startswith(prefix)]
     named = " and ".join(filter(None, [", ".join(jobs[:-1]), *jobs[-1:]]))
     return f"{named} jobs" + (f" and the tasks of {', '.join(tools)}" if tools else "")

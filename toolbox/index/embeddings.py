@@ -1,18 +1,19 @@
 """Embeddings in PostgreSQL, per (tool, model): models stand beside each other, each with an index of its own."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 from pgvector import HalfVector
 
-from toolbox.database import Connection, Database
+from toolbox.database import EMBEDDING_LOCKS, Connection, Database
 from toolbox.embeddings.base import Embedder
 from toolbox.errors import SettingsError
 from toolbox.index.calibration import calibrate
 
-BATCH = 64
-"""Tools embedded and committed at once: what a kill costs at most."""
+BATCH = 128
+"""Tools embedded and committed at once: what a kill costs at most. They are those whose ids lie in one such range."""
 
 
 class Model(Struct, frozen=True):
@@ -62,37 +63,57 @@ async def fill_embeddings(
 ) -> int:
     """Embed every active tool whose text the model has not seen, commit batch by batch, and calibrate what changed.
 
-    `report` hears (done, total) after each batch. Killed and started again, it goes on where it was.
+    Several processes share the work: a batch that another one is at is left to it, and looked at once more at the end.
+    `report` hears (done, total) after each batch, whoever embedded it. Killed and started again, it goes on where it
+    was.
 
     Returns:
-        How many were embedded.
+        How many were embedded here.
 
     Raises:
         EmbeddingError: The embedder failed; what was committed before stays.
     """
-    pending = await database.fetch(_PENDING, model.id)
-    for start in range(0, len(pending), BATCH):
-        batch = pending[start : start + BATCH]
-        texts = [row["embedding_text"] for row in batch]
-        vectors = await embedder.embed(texts, "tool")
-        await _store(database, model, [row["id"] for row in batch], texts, [HalfVector(vector) for vector in vectors])
-        if report:
-            await report(start + len(batch), len(pending))
+    batches: defaultdict[int, list[int]] = defaultdict(list)
+    for row in await database.fetch(_PENDING, model.id, None):
+        batches[(row["id"] - 1) // BATCH].append(row["id"])
+    total, done, embedded = sum(map(len, batches.values())), 0, 0
+    left_to_others = list[int]()
+    for wait, numbers in ((False, list(batches)), (True, left_to_others)):
+        for number in numbers:
+            async with database.share(EMBEDDING_LOCKS + model.id, number, wait=wait) as is_ours:
+                if not is_ours:
+                    left_to_others.append(number)
+                    continue
+                embedded += await _embed_batch(database, model, embedder, batches[number])
+            done += len(batches[number])
+            if report:
+                await report(done, total)
     await calibrate(database, model, embedder)
-    return len(pending)
+    return embedded
+
+
+async def _embed_batch(database: Database, model: Model, embedder: Embedder, tool_ids: list[int]) -> int:
+    """Embed those of these tools that are still to be embedded."""
+    rows = await database.fetch(_PENDING, model.id, tool_ids)
+    if rows:
+        texts = [row["embedding_text"] for row in rows]
+        vectors = await embedder.embed(texts, "tool")
+        await _store(database, model, [row["id"] for row in rows], texts, [HalfVector(vector) for vector in vectors])
+    return len(rows)
 
 
 _PENDING = """
     select t.id, t.embedding_text
     from tools t left join embeddings e on e.tool_id = t.id and e.model_id = $1
-    where t.active and (e.tool_id is null or e.text_hash <> sha256(convert_to(t.embedding_text, 'UTF8')))
+    where t.active and ($2::int[] is null or t.id = any($2))
+        and (e.tool_id is null or e.text_hash <> sha256(convert_to(t.embedding_text, 'UTF8')))
     order by t.id
 """
 
 
 async def count_pending(database: Database, model: Model) -> int:
     """How many active tools the model has yet to embed."""
-    row = await database.fetch_row(f"select count(*) as pending from ({_PENDING}) p", model.id)
+    row = await database.fetch_row(f"select count(*) as pending from ({_PENDING}) p", model.id, None)
     return int(row["pending"]) if row else 0
 
 

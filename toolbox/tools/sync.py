@@ -1,7 +1,8 @@
 """Sync: what plugins offer becomes what the catalogue holds.
 
-One replica writes at a time. Only what changed is written, only new texts are embedded, and what no living replica
-offers any more is hidden, not deleted. With nothing to do, sync is one read and takes no lock.
+One replica writes at a time; all share the work of embedding. Only what changed is written, only new texts are
+embedded, and what no living replica offers any more is hidden, not deleted. With nothing to do, sync is one read and
+takes no lock.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -92,11 +93,10 @@ async def sync_plugins(
 
 
 async def embed_missing(database: Database, model: Model, embedder: Embedder, *, report: Report | None = None) -> int:
-    """Embed the texts that the model has not seen yet, one replica at a time; gives back how many."""
+    """Embed the texts that the model has not seen yet, beside others who do the same; gives back how many."""
     if not await count_pending(database, model):
         return 0
-    async with database.lock(SYNC_LOCK):
-        return await fill_embeddings(database, model, embedder, report)
+    return await fill_embeddings(database, model, embedder, report)
 
 
 async def import_tools(
