@@ -229,6 +229,23 @@ async def test_tools_with_the_same_words_are_duplicates(settings: Settings) -> N
         assert [(pair.name, pair.other_name) for pair in pairs] == [("user_create", "user_create_2")]
 
 
+async def test_tools_that_differ_by_their_names_alone_are_duplicates(settings: Settings) -> None:
+    cart = {"type": "object", "properties": {"cart_id": {"type": "string"}, "voucher": {"type": "string"}}}
+    order = {"type": "object", "properties": {"order_number": {"type": "string"}}}
+    async with open_services(settings) as services:
+        assert services.embed is not None
+        definitions = [
+            ToolDefinition(name="a_total", description="Get the price of all goods in a cart.", input_schema=cart),
+            ToolDefinition(name="b_sum", description="Fetches the price of all goods in a cart.", input_schema=cart),
+            ToolDefinition(name="c_paid", description="Get the price of all goods in an order.", input_schema=order),
+            ToolDefinition(name="d_empty", description="Remove all goods from a cart.", input_schema=cart),
+        ]
+        await import_tools(services.database, definitions, source="import:twice")
+        await embed_missing(services.database, *services.embed)
+        pairs = await services.search.find_duplicates(0.8, lambda _done, _total: None)
+        assert [(pair.name, pair.other_name) for pair in pairs] == [("a_total", "b_sum")]
+
+
 async def test_matches_come_in_pages_that_fit_together(services: Services) -> None:
     query = SearchQuery("convert a text", 12)
     whole = (await services.search.find_tools(query)).matches

@@ -183,9 +183,7 @@ def get_tool(name: str, url: str | None, as_json: bool) -> None:
 
 
 @tools.command("duplicates")
-@click.option(
-    "--least", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="Least share of common words."
-)
+@click.option("--least", type=click.FloatRange(0, 1), default=0.8, show_default=True, help="How alike they must be.")
 @json_option
 def duplicates(least: float, as_json: bool) -> None:
     """Tools that are there twice, or nearly so, in this machine's catalogue."""
