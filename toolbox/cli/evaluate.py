@@ -25,6 +25,7 @@ from toolbox.embeddings.base import Embedder, Purpose
 from toolbox.errors import InvalidRequest
 from toolbox.index.embeddings import Model, fill_embeddings
 from toolbox.index.generic_queries import GENERIC_QUERIES
+from toolbox.learning.history import read_used_queries
 from toolbox.search.evaluation import (
     Answer,
     Evaluation,
@@ -39,7 +40,8 @@ from toolbox.search.evaluation_page import Report, render_page
 from toolbox.search.ranking import Ranking
 from toolbox.search.service import SearchService
 from toolbox.settings import Secret, Settings
-from toolbox.tools.catalogue import Catalogue, read_catalogue
+from toolbox.tools.catalogue import read_catalogue
+from toolbox.tools.repository import ToolFilter
 
 if TYPE_CHECKING:
     from toolbox.embeddings.base import Vectors
@@ -48,8 +50,9 @@ MAX_QUERY = 4096
 
 
 @click.command("evaluate")
-@click.argument("tools", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("queries", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("tools", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("queries", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--history", is_flag=True, help="Your own catalogue, with what was called after searches as answers.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many queries, drawn by --seed.")
 @click.option("--seed", type=int, default=1, show_default=True, help="What is drawn, and where --typos fall.")
 @click.option("--vector-weight", type=click.FloatRange(0, 1), help="Share of meaning against words; else as set.")
@@ -62,23 +65,33 @@ MAX_QUERY = 4096
     help="Where embeddings of tools are kept between runs; by default in DATA_DIR.",
 )
 @json_option
-def evaluate_(tools: Path, queries: Path, html: Path | None, cache: Path | None, as_json: bool, **options: Any) -> None:
+def evaluate_(
+    tools: Path | None,
+    queries: Path | None,
+    history: bool,
+    html: Path | None,
+    cache: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Measure how well a catalogue is searched.
 
     TOOLS is a catalogue as `toolbox import` reads it; QUERIES has {"query", "relevant": [ids of tools]} a line, and may
     have "id" and "category". Both are put into a database of their own, which is dropped afterwards; your catalogue is
     not touched.
+
+    With --history it is your own catalogue that is searched, for what callers have searched: the right tools are those
+    that they then called with success. What search has learned from that is left aside, and nothing is written.
     """
+    if history == bool(tools) or bool(tools) != bool(queries):
+        raise click.UsageError("give either TOOLS and QUERIES, or --history alone.")
     wanted = Wanted(**options)
-    with tools.open("rb") as lines:
-        catalogue = read_catalogue(lines, source="import:evaluation", taken=set(), names_by_id={})
-    labelled, left_out = read_queries(queries, {tool.id: tool.definition.name for tool in catalogue.tools})
-    if wanted.sample and wanted.sample < len(labelled):
-        labelled = random.Random(wanted.seed).sample(labelled, wanted.sample)  # noqa: S311 - drawn, not secret
     with local_settings("evaluate") as settings:
-        folder = cache or (settings.data_dir or default_data_dir()) / "evaluation"
-        report = asyncio.run(_evaluate(settings, catalogue, labelled, wanted, folder))
-    report = structs.replace(report, title=f"{tools} with {queries.name}", left_out=left_out)
+        if tools and queries:
+            folder = cache or (settings.data_dir or default_data_dir()) / "evaluation"
+            report = asyncio.run(_evaluate_files(settings, tools, queries, wanted, folder))
+        else:
+            report = asyncio.run(_evaluate_history(settings, wanted))
     if html:
         html.write_text(render_page(report), encoding="utf-8")
     print_json(report) if as_json else print_report(report)
@@ -114,12 +127,16 @@ def read_queries(file: Path, names: dict[str, str]) -> tuple[list[LabelledQuery]
             left_out += 1
             continue
         relevant = frozenset(names[tool] for tool in read.relevant)
-        count = min(len(relevant), 4)
-        category = read.category or ("1 tool" if count == 1 else f"{count} tools" if count < 4 else "4 tools or more")
+        category = read.category or _category(relevant)
         queries.append(LabelledQuery(read.id or str(number), read.query[:MAX_QUERY], relevant, category))
     if not queries:
         raise InvalidRequest(f"{file}: no query wants a tool of this catalogue; `relevant` holds ids of tools")
     return queries, left_out
+
+
+def _category(relevant: frozenset[str]) -> str:
+    count = min(len(relevant), 4)
+    return "1 tool" if count == 1 else f"{count} tools" if count < 4 else "4 tools or more"
 
 
 class _Line(Struct, frozen=True):
@@ -129,12 +146,13 @@ class _Line(Struct, frozen=True):
     category: str | None = None
 
 
-async def _evaluate(
-    settings: Settings, catalogue: Catalogue, queries: Sequence[LabelledQuery], wanted: Wanted, folder: Path
-) -> Report:
+async def _evaluate_files(settings: Settings, tools: Path, queries: Path, wanted: Wanted, folder: Path) -> Report:
     from toolbox.services import open_services  # slow to load, and nothing else here needs it
     from toolbox.tools.sync import import_tools
 
+    with tools.open("rb") as lines:
+        catalogue = read_catalogue(lines, source="import:evaluation", taken=set(), names_by_id={})
+    labelled, left_out = read_queries(queries, {tool.id: tool.definition.name for tool in catalogue.tools})
     with show_progress() as progress:
         async with scratch_database(settings) as scratch, open_services(scratch) as services:
             writing = progress.add_task("writing tools", total=None)
@@ -142,29 +160,64 @@ async def _evaluate(
             await import_tools(services.database, definitions, source="import:evaluation")
             progress.update(writing, total=len(definitions), completed=len(definitions))
             embed = await _embed_tools(services, folder, progress)
+            report = await _measure(services, embed, draw(labelled, wanted), wanted, progress)
+    title = f"{tools} with {queries.name}"
+    return structs.replace(report, title=title, tools=len(catalogue.tools), left_out=left_out)
 
-            async def ask(label: str, asked: Sequence[LabelledQuery], **how: Any) -> list[Answer]:
-                task = progress.add_task(label, total=len(asked))
-                return await _ask(
-                    services, embed, asked, wanted, lambda done: progress.update(task, completed=done), how
-                )
 
-            answers = await ask("searching", queries)
-            others = await ask("other requests", _other_requests())
-            evaluation = evaluate(answers, [answer.confidence for answer in others])
-            ablated = {}
-            for stage, how in _ABLATIONS.items() if wanted.ablate else ():
-                ablated[stage] = measure(await ask(f"without {stage}", queries, **how))
-            typos = None
-            if wanted.typos:
-                dice = random.Random(wanted.seed)  # noqa: S311 - drawn, not secret
-                wrong = [structs.replace(query, text=misspell(query.text, dice)) for query in queries]
-                typos = measure(await ask("misspelled", wrong))
+async def _evaluate_history(settings: Settings, wanted: Wanted) -> Report:
+    from toolbox.services import open_services  # slow to load, and nothing else here needs it
+
+    async with open_services(settings) as services:
+        used = await read_used_queries(services.database)
+        if not used:
+            raise InvalidRequest(
+                "there is no history: nobody has called a tool with success within ten minutes of a search that showed "
+                "it, or LEARN_FROM_USE was off"
+            )
+        labelled = [LabelledQuery(str(number), *query, _category(query.tools)) for number, query in enumerate(used, 1)]
+        with show_progress() as progress:
+            report = await _measure(services, services.search.embed, draw(labelled, wanted), wanted, progress)
+        page = await services.tools.list_tools(ToolFilter(), limit=1, offset=0)
+    return structs.replace(report, title="your catalogue with its history", tools=page.total)
+
+
+def draw(queries: list[LabelledQuery], wanted: Wanted) -> list[LabelledQuery]:
+    """As many as are wanted, the same for the same seed."""
+    if wanted.sample is None or wanted.sample >= len(queries):
+        return queries
+    return random.Random(wanted.seed).sample(queries, wanted.sample)  # noqa: S311 - drawn, not secret
+
+
+async def _measure(
+    services: Any,
+    embed: tuple[Model, Embedder] | None,
+    queries: Sequence[LabelledQuery],
+    wanted: Wanted,
+    progress: Progress,
+) -> Report:
+    """Everything but what was searched."""
+
+    async def ask(label: str, asked: Sequence[LabelledQuery], **how: Any) -> list[Answer]:
+        task = progress.add_task(label, total=len(asked))
+        return await _ask(services, embed, asked, wanted, lambda done: progress.update(task, completed=done), how)
+
+    answers = await ask("searching", queries)
+    others = await ask("other requests", _other_requests())
+    evaluation = evaluate(answers, [answer.confidence for answer in others])
+    ablated = {}
+    for stage, how in _ABLATIONS.items() if wanted.ablate else ():
+        ablated[stage] = measure(await ask(f"without {stage}", queries, **how))
+    typos = None
+    if wanted.typos:
+        dice = random.Random(wanted.seed)  # noqa: S311 - drawn, not secret
+        wrong = [structs.replace(query, text=misspell(query.text, dice)) for query in queries]
+        typos = measure(await ask("misspelled", wrong))
     return Report(
         title="",
-        tools=len(catalogue.tools),
+        tools=0,
         model=embed[0].name if embed else None,
-        vector_weight=_vector_weight(settings, wanted),
+        vector_weight=_vector_weight(services.settings, wanted),
         evaluation=evaluation,
         ablated=ablated,
         brings=differences(evaluation.quality, ablated),
