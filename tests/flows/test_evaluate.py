@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.flows.conftest import run_toolbox
+from toolbox.auth.callers import Caller
+from toolbox.auth.scopes import ALL
 from toolbox.calls.service import CallRequest
 from toolbox.plugins import Plugins
 from toolbox.search.service import SearchQuery
@@ -51,7 +53,7 @@ async def test_the_own_catalogue_is_evaluated_with_what_was_called_after_searche
         await services.sync()
         await services.search.find_tools(SearchQuery("weather in Oslo", 5, caller="ada"))
         await services.calls.call_tool(
-            CallRequest(tool_name="demo_city_weather", arguments={}, caller="ada", channel="rest")
+            CallRequest(tool_name="demo_city_weather", arguments={}, caller=Caller("ada", ALL), channel="rest")
         )
     done = run_toolbox("evaluate", "--history", "--json", DATABASE_URL=database_url)
     assert done.returncode == 0, done.stderr
