@@ -8,6 +8,7 @@ import toolbox.calls.models
 import toolbox.index.models
 import toolbox.learning.models
 import toolbox.mcp.models
+import toolbox.secrets.models
 import toolbox.tasks.models
 import toolbox.tools.models
 import toolbox.toolsets.models  # noqa: F401 - each import registers its tables

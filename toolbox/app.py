@@ -53,6 +53,7 @@ from toolbox.queue import Queue
 from toolbox.redis import create_redis, redis_problem
 from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
+from toolbox.secrets import routes as secret_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Settings, naming_database
 from toolbox.signals import told_of_end
@@ -130,6 +131,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
             audit_routes.router,
             call_routes.router,
             search_routes.router,
+            secret_routes.router,
             tool_routes.router,
             toolset_routes.router,
             cards.router,
@@ -246,6 +248,7 @@ def _dependencies() -> dict[str, Provide]:
         "queue",
         "registry",
         "search",
+        "secrets",
         "settings",
         "started_at",
         "tools",

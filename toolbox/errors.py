@@ -12,6 +12,7 @@ ToolboxError
 ├── NotFound                      404  not_found
 │   └── ToolNotFound              404  tool_not_found
 ├── ToolNotRunnable               409  tool_not_runnable
+├── SecretUnavailable             409  secret_unavailable
 ├── ToolNotHere                   503  tool_not_here
 ├── Overloaded                    503  overloaded
 ├── DatabaseUnavailable           503  database_unavailable
@@ -142,6 +143,13 @@ class ToolNotRunnable(ToolboxError):
     code = "tool_not_runnable"
     status = 409
     jsonrpc_code = -32602
+
+
+class SecretUnavailable(ToolboxError):
+    """A secret is needed and not set, or SECRET_KEY does not open it."""
+
+    code = "secret_unavailable"
+    status = 409
 
 
 class ToolNotHere(ToolboxError):

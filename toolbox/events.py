@@ -21,12 +21,12 @@ from toolbox.errors import DatabaseUnavailable
 
 logger = structlog.get_logger(__name__)
 
-Channel = Literal["tools", "queue", "clients", "lists", "streams"]
+Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets"]
 """What is told.
 
 tools: the catalogue has changed; queue: there is work; clients: one answers or cancels (toolbox.mcp.conversations);
 lists: a plugin says that what it offers has changed (toolbox.mcp.listening); streams: something was said on one
-(toolbox.mcp.resumption).
+(toolbox.mcp.resumption); secrets: one has changed.
 """
 
 PREFIX = "toolbox_"

@@ -4,6 +4,7 @@ A sealed text is encrypted and authenticated (AES-256-GCM, NIST SP 800-38D) and 
 change it, make one, use it for another purpose or use it for ever.
 """
 
+import contextlib
 import os
 import time
 from base64 import b64decode, urlsafe_b64encode
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from toolbox.database import Database
-from toolbox.settings import Secret
+from toolbox.settings import Secret, split_keys
 
 KEY_BYTES = 32
 _NAME = "seals"
@@ -27,17 +28,19 @@ class SealBroken(Exception):
 
 
 class Sealer:
-    """Seals with a key of its own, made from a secret that all replicas share."""
+    """Seals with keys of its own, made from secrets that all replicas share: the first one seals, all open."""
 
-    def __init__(self, secret: bytes) -> None:
-        derived = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"toolbox seals").derive(secret)
-        self._cipher = AESGCM(derived)
+    def __init__(self, *secrets: bytes) -> None:
+        self._ciphers = [
+            AESGCM(HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"toolbox seals").derive(secret))
+            for secret in secrets
+        ]
 
     def seal(self, purpose: str, content: bytes, *, seconds: float) -> str:
         """`content` as a text of letters, digits, `-` and `_`, good for some seconds and this purpose only."""
         nonce = os.urandom(_NONCE_BYTES)
         expires = int(time.time() + seconds).to_bytes(_TIME_BYTES)
-        sealed = self._cipher.encrypt(nonce, expires + content, purpose.encode())
+        sealed = self._ciphers[0].encrypt(nonce, expires + content, purpose.encode())
         return urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
 
     def open(self, purpose: str, text: str) -> bytes:
@@ -48,12 +51,18 @@ class Sealer:
         """
         try:
             raw = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            opened = self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], purpose.encode())
-        except (InvalidTag, ValueError) as error:
+        except ValueError as error:
             raise SealBroken("it was not made here, or was changed") from error
+        opened = self._decrypt(purpose, raw)
         if int.from_bytes(opened[:_TIME_BYTES]) < time.time():
             raise SealBroken("it is too old")
         return opened[_TIME_BYTES:]
+
+    def _decrypt(self, purpose: str, raw: bytes) -> bytes:
+        for cipher in self._ciphers:
+            with contextlib.suppress(InvalidTag, ValueError):
+                return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], purpose.encode())
+        raise SealBroken("it was not made here, or was changed")
 
 
 async def load_sealer(database: Database, secret_key: Secret | None) -> Sealer:
@@ -63,7 +72,7 @@ async def load_sealer(database: Database, secret_key: Secret | None) -> Sealer:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     if secret_key is not None:
-        return Sealer(secret_key.reveal().encode())
+        return Sealer(*split_keys(secret_key))
     async with database.transaction() as connection:
         await connection.execute(
             "insert into shared_secrets (name, value) values ($1, $2) on conflict do nothing",

@@ -31,6 +31,8 @@ from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
 from toolbox.redis import create_redis
 from toolbox.search.service import SearchService
+from toolbox.secrets.store import SecretStore
+from toolbox.secrets.vault import Vault
 from toolbox.settings import Settings
 from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
@@ -63,6 +65,7 @@ class Services(Struct):
     registry: Registry
     tools: ToolRepository
     kinds: Kinds
+    secrets: SecretStore
     toolsets: ToolsetService
     search: SearchService
     calls: CallService
@@ -182,6 +185,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         embed = (await register_model(database, embedder), cache or embedder) if embedder else None
         if embed is None:
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
+        secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
+        events.subscribe("secrets", lambda _event: secrets.forget())
         kinds = create_kinds()
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
@@ -213,6 +218,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             registry=registry,
             tools=repository,
             kinds=kinds,
+            secrets=secrets,
             toolsets=ToolsetService(database),
             search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
             calls=calls,

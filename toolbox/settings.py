@@ -18,6 +18,8 @@ from toolbox.errors import DatabaseUnavailable, SettingsError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+SHORTEST_KEY = 16
+
 _SCHEMES: Mapping[str, tuple[str, ...]] = {
     "DATABASE_URL": ("postgresql", "postgres", "postgresql+asyncpg"),
     "REDIS_URL": ("redis", "rediss", "unix"),
@@ -66,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 1000
     secret_key: Annotated[
         Secret | None,
-        Meta(description="Seals what clients carry between requests; unset: all replicas share one in the database."),
+        Meta(description="Seals secrets and what clients carry, 16+ characters; `new,old` while it changes."),
     ] = None
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
@@ -159,9 +161,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_request_size: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 4 * 1024 * 1024
 
     @property
+    def secret_keys(self) -> list[bytes]:
+        """The keys of SECRET_KEY: the first one seals, all of them open."""
+        return split_keys(self.secret_key)
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host in LOOPBACK
+
+
+def split_keys(secret_key: Secret | None) -> list[bytes]:
+    """Keys that are written with commas between them, the newest first."""
+    text = secret_key.reveal() if secret_key else ""
+    return [key.strip().encode() for key in text.split(",") if key.strip()]
 
 
 def read_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
@@ -174,7 +187,10 @@ def read_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
     given = {name: _read_variable(environ, name.upper(), hint) for name, hint in hints.items()}
     values = {name: value for name, value in given.items() if value is not None}
     values |= {name: value for name, value in overrides.items() if value is not None}
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.secret_key and min(map(len, settings.secret_keys), default=0) < SHORTEST_KEY:
+        raise SettingsError(f"SECRET_KEY cannot be used: each key in it must have {SHORTEST_KEY} characters or more")
+    return settings
 
 
 def refuse_exposure(settings: Settings) -> None:

@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 from toolbox.auth.callers import LOCAL
 from toolbox.cli.imports import httpx
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
+from toolbox.embedded.secret_key import ensure_secret_key
 from toolbox.errors import NotFound, ToolboxError
 from toolbox.settings import Secret, Settings, naming_database, read_settings
 
@@ -106,8 +107,10 @@ def local_settings(command: str) -> Iterator[Settings]:
         with naming_database(settings):
             yield settings
         return
-    with attach_or_run(settings.data_dir or default_data_dir(), command=command) as url:
-        yield structs.replace(settings, database_url=Secret(url))
+    data_dir = settings.data_dir or default_data_dir()
+    with attach_or_run(data_dir, command=command) as url:
+        secret_key = settings.secret_key or Secret(ensure_secret_key(data_dir).read_text())
+        yield structs.replace(settings, database_url=Secret(url), secret_key=secret_key)
 
 
 def local_caller() -> str:

@@ -22,6 +22,7 @@ from toolbox.certificates import ServerCertificate, load_certificate
 from toolbox.cli.imports import hidden
 from toolbox.cli.report import print_report
 from toolbox.embedded.owner import default_data_dir, run_postgres
+from toolbox.embedded.secret_key import ensure_secret_key
 from toolbox.errors import SettingsError
 from toolbox.logs import REQUEST_LINES, configure_logging
 from toolbox.settings import Secret, Settings, read_settings, refuse_exposure
@@ -129,7 +130,8 @@ def _with_database(settings: Settings, url: str) -> Iterator[Settings]:
         return
     data_dir = settings.data_dir or default_data_dir()
     with run_postgres(data_dir, command="serve", server_url=url) as database_url:
-        yield structs.replace(settings, database_url=Secret(database_url), data_dir=data_dir)
+        secret_key = settings.secret_key or Secret(ensure_secret_key(data_dir).read_text())
+        yield structs.replace(settings, database_url=Secret(database_url), data_dir=data_dir, secret_key=secret_key)
 
 
 def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool) -> None:
@@ -212,6 +214,8 @@ def _complete_environment(settings: Settings) -> None:
     """Worker processes read their settings from the environment as well: what was decided here goes there."""
     assert settings.database_url is not None  # noqa: S101 - serve has set it
     os.environ |= {"DATABASE_URL": settings.database_url.reveal(), "HOST": settings.host}
+    if settings.secret_key is not None:
+        os.environ["SECRET_KEY"] = settings.secret_key.reveal()
 
 
 def _display_host(host: str) -> str:
