@@ -12,6 +12,7 @@ from uuid import uuid4
 import structlog
 from msgspec import Struct
 
+from toolbox.addresses import AddressPolicy
 from toolbox.calls.executor import Executor
 from toolbox.calls.history import History
 from toolbox.calls.results_store import ResultStore
@@ -37,7 +38,7 @@ from toolbox.settings import Settings
 from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
-from toolbox.tools.kinds import Kinds
+from toolbox.tools.kinds import Kind, Kinds, LazyKind
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import Registry
 from toolbox.tools.reindex import REINDEX, count_outdated
@@ -187,7 +188,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
         secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
         events.subscribe("secrets", lambda _event: secrets.forget())
-        kinds = create_kinds()
+        kinds = await stack.enter_async_context(_open_kinds(settings, secrets))
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
         history = History(database)
@@ -234,9 +235,21 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         )
 
 
-def create_kinds() -> Kinds:
+@contextlib.asynccontextmanager
+async def _open_kinds(settings: Settings, secrets: SecretStore) -> AsyncIterator[Kinds]:
     """The kinds of tools that can be stored, and run on every replica."""
-    return Kinds({})
+    policy = AddressPolicy(settings.allowed_private_networks)
+    async with contextlib.AsyncExitStack() as stack:
+
+        def make_http() -> Kind:
+            from toolbox.outbound import Outbound
+            from toolbox.tools.http import HttpKind
+
+            outbound = Outbound(policy)
+            stack.push_async_callback(outbound.close)
+            return HttpKind(outbound, secrets)
+
+        yield Kinds({"http": LazyKind(make_http)})
 
 
 def _count_changes(done: SyncReport) -> None:

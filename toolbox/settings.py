@@ -151,6 +151,10 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, Meta(gt=0, description="Seconds that a call may take, unless its tool says otherwise.")
     ] = 30.0
     tool_concurrency: Annotated[int, Meta(ge=1, description="Calls that run at the same time in one process.")] = 64
+    allowed_private_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks inside that HTTP tools may reach, as 10.0.0.0/8; all public ones are."),
+    ] = ()
     call_retention_days: Annotated[
         int, Meta(ge=0, description="Days for which calls stay in the history; 0 keeps them for ever.")
     ] = 30

@@ -4,7 +4,7 @@ A stored tool has an implementation, a JSON object whose `kind` says who can run
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -43,6 +43,26 @@ class Kind(Protocol):
             InvalidDefinition: It cannot be used, or no longer.
         """
         ...
+
+
+class LazyKind:
+    """A kind that is made, and whose libraries are loaded, when the first tool of it is."""
+
+    def __init__(self, make: Callable[[], Kind]) -> None:
+        self._make = make
+        self._kind: Kind | None = None
+
+    def check(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> None:
+        """See Kind."""
+        self._get().check(definition, implementation)
+
+    def create(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> Tool:
+        """See Kind."""
+        return self._get().create(definition, implementation)
+
+    def _get(self) -> Kind:
+        self._kind = self._kind or self._make()
+        return self._kind
 
 
 class Kinds:
