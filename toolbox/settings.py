@@ -150,7 +150,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     tool_timeout: Annotated[
         float, Meta(gt=0, description="Seconds that a call may take, unless its tool says otherwise.")
     ] = 30.0
-    tool_concurrency: Annotated[int, Meta(ge=1, description="Calls that run at the same time in one process.")] = 64
+    tool_concurrency: Annotated[
+        int, Meta(ge=1, description="Calls that run at the same time in one process; one tool gets at most half of it.")
+    ] = 128
     allowed_private_networks: Annotated[
         tuple[str, ...],
         Meta(description="Networks inside that HTTP tools may reach, as 10.0.0.0/8; all public ones are."),

@@ -170,7 +170,9 @@ async def test_a_call_that_its_caller_gave_up_is_remembered(services: Services) 
     assert [row["error_code"] for row in rows] == ["cancelled"]
 
 
-async def test_no_more_calls_run_at_once_than_allowed(make_plugins: Callable[..., Plugins]) -> None:
+async def test_a_tool_runs_half_as_many_calls_as_are_allowed(
+    make_plugins: Callable[..., Plugins],
+) -> None:
     running, most = 0, 0
     three_run, go_on = asyncio.Event(), asyncio.Event()
 
@@ -185,7 +187,7 @@ async def test_no_more_calls_run_at_once_than_allowed(make_plugins: Callable[...
         running -= 1
 
     tool_ = make_plugins(demo=[busy]).tools["demo_busy"]
-    executor = Executor(concurrency=3, timeout_seconds=5)
+    executor = Executor(concurrency=6, timeout_seconds=5)
     calls = [asyncio.create_task(executor.run(tool_, {}, execution_id=str(number), caller="c")) for number in range(10)]
     await three_run.wait()
     go_on.set()
@@ -193,6 +195,7 @@ async def test_no_more_calls_run_at_once_than_allowed(make_plugins: Callable[...
     executor.close()
     assert most == 3
     assert all(outcome.error_code is None for outcome in outcomes)
+    assert executor.load == (0, 0)
 
 
 async def test_too_many_waiting_calls_are_refused(

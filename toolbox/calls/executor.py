@@ -1,20 +1,23 @@
 """Running one tool: arguments checked, time and concurrency limited, whatever it raises made into an answer."""
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import structlog
 from msgspec import UNSET, Struct, structs
 
-from toolbox.calls.results import ResultChecker
+from toolbox.calls.lanes import Lane, Lanes
+from toolbox.calls.results import MAX_RESULT_BYTES, ResultChecker, is_too_large
 from toolbox.definitions import TextContent, ToolDefinition, ToolResult
-from toolbox.errors import InvalidArguments, Overloaded, ToolError
+from toolbox.errors import InvalidArguments, ToolError
 from toolbox.tools.arguments import compile_schema, find_violations
-from toolbox.tools.base import ToolContext
+from toolbox.tools.base import InnerCall, ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.registry import RegisteredTool
 
@@ -44,8 +47,7 @@ class Executor:
         """`announce` tells clients of all replicas that what a tool names has changed."""
         self._announce = announce
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(concurrency)
-        self._waiting = self._running = 0
+        self._lanes = Lanes(concurrency, queue=MAX_WAITING)
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="tool")
         self._validators = dict[str, tuple[ToolDefinition, Any]]()
         self._results = ResultChecker()
@@ -53,7 +55,7 @@ class Executor:
     @property
     def load(self) -> tuple[int, int]:
         """How many calls run, and how many wait for a free slot."""
-        return self._running, self._waiting
+        return self._lanes.running, self._lanes.waiting
 
     def close(self) -> None:
         """Give the threads back; one that still runs a tool ends when the tool does."""
@@ -69,45 +71,77 @@ class Executor:
         timeout_seconds: float | None = None,
         longest_seconds: float | None = None,
         client: Client = SILENT,
+        call: InnerCall | None = None,
+        is_inner: bool = False,
     ) -> Outcome:
         """Run a tool once. A tool that fails is an outcome, not an exception.
 
-        The time limit is the shortest of the request's and the tool's own (or `longest_seconds`, or TOOL_TIMEOUT).
+        The time limit is the shortest of the request's and the tool's own (or `longest_seconds`, or TOOL_TIMEOUT);
+        waiting for a place may take as long again. With `call` the tool may call others; such a call `is_inner`, and
+        has the place of the one that it is made for.
 
         Raises:
             InvalidArguments: The arguments do not fit the schema; the tool was not run.
             MissingCapability: The tool asks for what the caller cannot do.
             InputRequired: The caller must answer the tool's questions, and call again.
             TaskRequired: The tool goes on as a task only.
-            Overloaded: Too many calls wait already.
+            Overloaded: Too many calls wait already, or this one has waited too long.
         """
         definition = registered.definition
         self.check(definition, arguments)
         own_limit = definition.timeout_seconds or longest_seconds or self._timeout_seconds
         limit = min(timeout_seconds or float("inf"), own_limit)
+        threads = list[Future[Any]]()
         context = ToolContext(
             tool_name=definition.name,
             execution_id=execution_id,
             caller=caller,
             timeout_seconds=limit,
-            run_blocking=self._run_blocking,
+            run_blocking=partial(self._run_blocking, threads),
             client=client,
             announce=self._announce,
             can_become_task=definition.task is not UNSET,
+            call=call,
         )
-        await self._take_slot()
-        self._running += 1
+        lane = Lane(definition.name, is_inner)
+        own_concurrency = getattr(registered.tool, "concurrency", None)
+        await self._lanes.enter(lane, limit=own_concurrency, patience_seconds=limit)
         try:
             outcome = await _attempt(registered, arguments, context, limit)
         finally:
-            self._running -= 1
-            self._slots.release()
+            self._leave(lane, [thread for thread in threads if not thread.done()])
         return self._hold_to_promise(definition, outcome)
+
+    def _leave(self, lane: Lane, threads: list[Future[Any]]) -> None:
+        """Give the place back: when the last thread ends, should the call have left some running, as at its time limit.
+
+        Nothing stops a thread from outside, so a tool whose threads hang runs out of its own places, and of no others.
+        """
+        if not threads:
+            self._lanes.leave(lane)
+            return
+        left, loop = len(threads), asyncio.get_running_loop()
+
+        def ended() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                self._lanes.leave(lane)
+
+        def tell(_thread: Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(ended)
+
+        for thread in threads:
+            thread.add_done_callback(tell)
 
     def _hold_to_promise(self, definition: ToolDefinition, outcome: Outcome) -> Outcome:
         """The outcome, or the failure that it is when the result is not what the tool promises; content stays."""
         if outcome.result is None:
             return outcome
+        if is_too_large(outcome.result):
+            message = f"the result of {definition.name} is larger than {MAX_RESULT_BYTES:,} bytes; ask for less"
+            return Outcome(ToolResult((TextContent(message),), is_error=True), "result_too_large", message)
         result, problem = self._results.check(definition, outcome.result)
         if problem is None:
             return outcome if result is outcome.result else structs.replace(outcome, result=result)
@@ -137,19 +171,11 @@ class Executor:
             self._validators[definition.name] = (definition, validator)
         return validator
 
-    async def _take_slot(self) -> None:
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} calls wait for a free slot; try again in a moment")
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-
-    async def _run_blocking(self, function: Callable[[], Any]) -> Any:
+    async def _run_blocking(self, threads: list[Future[Any]], function: Callable[[], Any]) -> Any:
         """In a thread of our own pool, with the context variables of the call."""
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, function)
+        thread = self._threads.submit(contextvars.copy_context().run, function)
+        threads.append(thread)
+        return await asyncio.wrap_future(thread)
 
 
 async def _attempt(

@@ -16,7 +16,7 @@ from toolbox.definitions import Moment
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
-    """One call as it is remembered. `channel` says how it came: rest, mcp or cli."""
+    """One call as it is remembered. `channel` says how it came: rest, mcp, cli, or composed (a tool made it)."""
 
     id: UUID
     tool_name: str

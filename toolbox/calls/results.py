@@ -8,8 +8,20 @@ from msgspec import UNSET, structs
 from toolbox.definitions import ToolDefinition, ToolResult, find_non_finite
 from toolbox.tools.arguments import compile_schema, find_violations
 
+MAX_RESULT_BYTES = 32 * 1024 * 1024
+"""The largest result that is given, kept and checked at all; whoever has more gives links."""
 MAX_NAMED = 3
 """Broken places that are named: the rest says no more about the tool."""
+
+
+def is_too_large(result: ToolResult) -> bool:
+    """Whether a result has more than MAX_RESULT_BYTES; what is no JSON is for others to complain of."""
+    size = 0
+    for part in result.content:
+        size += len(getattr(part, "text", None) or getattr(part, "data", None) or "")
+        resource = getattr(part, "resource", None)
+        size += len(resource.text or resource.blob or "") if resource else 0
+    return size > MAX_RESULT_BYTES
 
 
 class ResultChecker:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,22 +18,25 @@ from toolbox.calls.handles import Handle
 from toolbox.calls.history import CallRecord, History
 from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
-from toolbox.errors import DatabaseUnavailable, ToolboxError
+from toolbox.errors import DatabaseUnavailable, ToolboxError, ToolError
 from toolbox.learning.recorder import UseRecorder
 from toolbox.metrics import CALL_SECONDS, CALLS
 from toolbox.request_context import REQUEST
-from toolbox.tools.client import SILENT, Client, MissingCapability
+from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
 
 logger = structlog.get_logger(__name__)
+
+MAX_DEPTH = 8
+"""How deep tools may call each other."""
 
 NO_TOOL = "(none)"
 """What metrics call a tool that does not exist: anybody may make up names."""
 
 
 class CallRequest(Struct, frozen=True, kw_only=True):
-    """What to call, for whom, and how the wish came in (rest, mcp or cli)."""
+    """What to call, for whom, and how the wish came in (rest, mcp, cli or composed)."""
 
     tool_name: str
     arguments: dict[str, Any]
@@ -49,6 +53,8 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     """How long the result may be; one that is longer comes as an excerpt. None: as long as it is."""
     asks_before_destructive: bool = False
     """Whether the user is asked before a tool runs that says it may destroy something."""
+    made_by: tuple[str, ...] = ()
+    """The tools that make this call for the caller, the outermost one first."""
 
 
 class CallResult(Struct, frozen=True, kw_only=True):
@@ -160,6 +166,8 @@ class CallService:
                 timeout_seconds=request.timeout_seconds,
                 longest_seconds=request.longest_seconds,
                 client=request.client,
+                call=partial(self._call_inner, request),
+                is_inner=bool(request.made_by),
             )
         except asyncio.CancelledError:
             cancelled = record(Outcome(error_code="cancelled", error_message="the caller gave up"))
@@ -193,6 +201,39 @@ class CallService:
             NotFound: There is no such result, or no such part of it.
         """
         return await self._results.read_page(handle, owner, max_tokens=max_tokens)
+
+    async def _call_inner(
+        self, outer: CallRequest, tool_name: str, arguments: dict[str, Any], timeout_seconds: float | None
+    ) -> ToolResult:
+        """A call that a tool makes for its own caller: looked at and recorded as if the caller had made it.
+
+        Raises:
+            ToolError: It failed, or cannot be made.
+        """
+        made_by = (*outer.made_by, outer.tool_name)
+        if tool_name in made_by:
+            raise ToolError(f"tools go in circles: {' > '.join((*made_by, tool_name))}")
+        if len(made_by) > MAX_DEPTH:
+            raise ToolError(f"tools call each other more than {MAX_DEPTH} deep: {' > '.join((*made_by, tool_name))}")
+        request = CallRequest(
+            tool_name=tool_name,
+            arguments=arguments,
+            caller=outer.caller,
+            channel="composed",
+            timeout_seconds=timeout_seconds,
+            client=outer.client,
+            asks_before_destructive=outer.asks_before_destructive,
+            made_by=made_by,
+        )
+        try:
+            called = await self.call_tool(request, durable=False)
+        except (MissingCapability, InputRequired, TaskRequired):
+            raise
+        except ToolboxError as error:
+            raise ToolError(f"{tool_name}: {error.message}") from error
+        if called.result is None or not called.success:
+            raise ToolError(f"{tool_name}: {called.outcome.error_message or 'it failed and did not say why'}")
+        return called.result
 
     async def _ask_first(self, tool: RegisteredTool, request: CallRequest) -> Outcome | None:
         """What came of asking the user, unless the tool may run."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import msgspec
 from msgspec import UNSET
@@ -32,6 +32,10 @@ T = TypeVar("T")
 A = TypeVar("A", Elicited, Sampled, Roots)
 
 
+InnerCall: TypeAlias = Callable[[str, dict[str, Any], float | None], Awaitable[ToolResult]]
+"""Calls another tool by its name, with arguments and a time limit; raises ToolError where that fails."""
+
+
 class ToolContext:
     """What a tool may know of the call it serves.
 
@@ -49,6 +53,7 @@ class ToolContext:
         client: Client = SILENT,
         announce: Callable[[str], Awaitable[None]] | None = None,
         can_become_task: bool = False,
+        call: "InnerCall | None" = None,
     ) -> None:
         self.tool_name = tool_name
         self.execution_id = execution_id
@@ -61,11 +66,24 @@ class ToolContext:
         self._client = client
         self._announce = announce or _tell_nobody
         self._can_become_task = can_become_task
+        self._call = call
 
     async def run_blocking(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking function in ToolBox's own threads, so that other calls go on meanwhile."""
         result: T = await self._run_blocking(lambda: function(*args, **kwargs))
         return result
+
+    async def call(
+        self, tool_name: str, arguments: dict[str, Any], *, timeout_seconds: float | None = None
+    ) -> ToolResult:
+        """Call another tool for the same caller, who must be allowed to; the call is recorded as any other.
+
+        Raises:
+            ToolError: It failed, or cannot be called; says why.
+        """
+        if self._call is None:
+            raise ToolError(f"{tool_name} cannot be called from here")
+        return await self._call(tool_name, arguments, timeout_seconds)
 
     def supports(self, capability: Capability) -> bool:
         """Whether the client can be asked: "elicitation" for `elicit`, "sampling" for `sample`, "roots"."""

@@ -9,7 +9,7 @@ import copy
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Annotated, Any, NamedTuple, TypeVar, overload
 
 import docstring_parser
 import msgspec
@@ -41,6 +41,7 @@ class ToolOptions(Struct, frozen=True, omit_defaults=True):
     metadata: dict[str, Any] = {}
     prefix: bool = True
     task: TaskMode | UnsetType = UNSET
+    concurrency: Annotated[int, Meta(ge=1)] | None = None
 
 
 @overload
@@ -61,6 +62,7 @@ def tool(
     metadata: dict[str, Any] | None = None,
     prefix: bool | None = None,
     task: TaskMode | None = None,
+    concurrency: int | None = None,
 ) -> Callable[[F], F]: ...
 def tool(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
     """Say more about a function that is a tool. The function itself stays as it is, and can be called and tested.
@@ -71,6 +73,9 @@ def tool(function: F | None = None, /, **options: Any) -> F | Callable[[F], F]:
 
     `task` lets the tool run as a task of MCP, which its client follows and a worker runs: "optional" wherever the
     client can follow one, "required" only there, "escalates" from when its code calls `context.become_task()`.
+
+    `concurrency` is how many calls of the tool may run at the same time in one process, where fewer than usual are
+    good for what is behind it.
     """
 
     def mark(marked: F) -> F:
@@ -100,6 +105,7 @@ class FunctionTool:
         self._context_parameter = signature.context_parameter
         self.definition = _define(function, signature)
         self.prefix = _options(function).prefix
+        self.concurrency = _options(function).concurrency
 
     async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
         """Run the function with typed arguments and wrap what it returns."""
