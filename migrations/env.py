@@ -4,6 +4,7 @@ from advanced_alchemy.base import DefaultBase
 from alembic import context
 
 import toolbox.admin.models
+import toolbox.auth.models
 import toolbox.calls.models
 import toolbox.index.models
 import toolbox.learning.models

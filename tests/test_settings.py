@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from toolbox.errors import SettingsError
-from toolbox.settings import Secret, Settings, describe_settings, read_settings, refuse_exposure
+from toolbox.settings import Secret, Settings, describe_settings, read_settings, refuse_contradictions, refuse_exposure
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -99,9 +99,30 @@ def test_every_way_to_write_the_database_is_taken(url: str) -> None:
 
 def test_an_address_that_others_can_reach_must_be_meant() -> None:
     with pytest.raises(SettingsError, match="ALLOW_ANONYMOUS"):
-        refuse_exposure(Settings(host="0.0.0.0"))
-    refuse_exposure(Settings(host="0.0.0.0", allow_anonymous=True))
-    refuse_exposure(Settings())
+        refuse_exposure(Settings(host="0.0.0.0"), has_credentials=False)
+    with pytest.raises(SettingsError, match="PUBLIC_URL=https://tools"):
+        refuse_exposure(Settings(public_url="https://tools.example"), has_credentials=False)
+    refuse_exposure(Settings(host="0.0.0.0"), has_credentials=True)
+    refuse_exposure(Settings(host="0.0.0.0", allow_anonymous=True), has_credentials=False)
+    refuse_exposure(Settings(public_url="http://localhost:8000"), has_credentials=False)
+    refuse_exposure(Settings(), has_credentials=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (Settings(api_key=Secret("short")), "API_KEY is too short"),
+        (Settings(environment="production", debug=True), "DEBUG=true"),
+        (Settings(environment="production", cors_origins=("https://a.example", "*")), r"CORS_ORIGINS=\*"),
+    ],
+)
+def test_settings_that_are_a_danger_are_refused(settings: Settings, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        refuse_contradictions(settings)
+
+
+def test_what_is_for_trying_out_is_taken_elsewhere() -> None:
+    refuse_contradictions(Settings(debug=True, cors_origins=("*",), api_key=Secret("a" * 20)))
 
 
 def test_every_setting_has_a_sentence() -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import structlog
 from litestar import Litestar, MediaType, Request, Router, get
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -25,7 +26,8 @@ from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
-from toolbox.auth.authentication import Authenticator
+from toolbox.auth import routes as key_routes
+from toolbox.auth.authentication import REPORTER, Authenticator
 from toolbox.auth.gate import Gate
 from toolbox.auth.guard import provide_caller, require_scope
 from toolbox.auth.scopes import PUBLIC
@@ -55,7 +57,7 @@ from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
 from toolbox.secrets import routes as secret_routes
 from toolbox.services import Services, open_services, serving
-from toolbox.settings import Settings, naming_database
+from toolbox.settings import Secret, Settings, naming_database, refuse_contradictions, refuse_exposure
 from toolbox.signals import told_of_end
 from toolbox.tools import routes as tool_routes
 from toolbox.toolsets import routes as toolset_routes
@@ -63,6 +65,8 @@ from toolbox.version import VERSION
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+logger = structlog.get_logger(__name__)
 
 SAY_AFTER_SECONDS = 0.3
 """How long a server that ends waits for its requests before it says so."""
@@ -79,10 +83,10 @@ interface to the same things. Errors are problem details (RFC 9457) with a stabl
 """
 
 
-def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog:
+def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key: Secret | None = None) -> RequestLog:
     """The application; it connects to everything when the server starts it.
 
-    Without `plugins`, those that are installed are loaded.
+    Without `plugins`, those that are installed are loaded. `report_key` lets in the report of the start.
     """
     keep_locals_out()
     client = create_redis(settings)
@@ -91,6 +95,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with _explained(state, settings), open_services(settings, plugins) as services:
             app.state.services = state.services = services
+            await _open_doors(services, report_key)
             sealer = await load_sealer(services.database, settings.secret_key)
             conversations = Conversations(sealer, services.database, services.events, max_streams=settings.max_streams)
             runner = Runner(concurrency=settings.tool_concurrency, timeout_seconds=settings.tool_timeout)
@@ -113,6 +118,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
     state = State()
 
     checks = {
+        "access": lambda: _check_access(state.services.authenticator),
         "certificate": lambda: _check_certificate(settings.ssl_cert_path),
         "database": lambda: _check_database(state.services.database),
         "embeddings": lambda: _check_embeddings(state.services),
@@ -130,6 +136,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
             admin_routes.router,
             audit_routes.router,
             call_routes.router,
+            key_routes.router,
             search_routes.router,
             secret_routes.router,
             tool_routes.router,
@@ -148,8 +155,20 @@ def create_app(settings: Settings, plugins: Plugins | None = None) -> RequestLog
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
-    whole = RequestLog(Gate(app, Authenticator(settings)), lambda: state.get("why_not_started"))
+    gate = Gate(app, settings, lambda: cast("Authenticator", state.services.authenticator))
+    whole = RequestLog(gate, lambda: state.get("why_not_started"))
     return whole
+
+
+async def _open_doors(services: Services, report_key: Secret | None) -> None:
+    """Serve only if that is meant for those who can connect."""
+    authenticator, settings = services.authenticator, services.settings
+    refuse_contradictions(settings)
+    refuse_exposure(settings, has_credentials=await authenticator.has_credentials())
+    if report_key:
+        authenticator.admit(report_key, REPORTER)
+    if "*" in settings.cors_origins:
+        logger.warning("CORS_ORIGINS=* lets pages of everybody call; ENVIRONMENT=production refuses it")
 
 
 def _create_endpoints(services: Services, conversations: Conversations, runner: Runner) -> Endpoints:
@@ -243,6 +262,7 @@ def _dependencies() -> dict[str, Provide]:
         "calls",
         "database",
         "history",
+        "keys",
         "kinds",
         "plugins",
         "queue",
@@ -271,7 +291,7 @@ def _openapi() -> OpenAPIConfig:
             Tag("admin", "For operators."),
             Tag("health", "For whatever watches the server."),
         ],
-        openapi_router=Router("/schema", route_handlers=[], opt={"scope": PUBLIC}),
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, opt={"scope": PUBLIC}),
         render_plugins=[_Document(path="/openapi.json")],
     )
 
@@ -322,6 +342,13 @@ async def _check_certificate(path: Path | None) -> Check:
     if left < CERTIFICATE_PATIENCE:
         return Check("degraded", "it has ended" if left < timedelta() else f"it ends in {left.days} days")
     return Check("ok", f"it ends in {left.days} days")
+
+
+async def _check_access(authenticator: Authenticator) -> Check:
+    try:
+        return Check("ok", await authenticator.describe())
+    except DatabaseUnavailable:
+        return Check("ok", "callers are known by the keys that were read before")
 
 
 async def _check_database(database: Database) -> Check:

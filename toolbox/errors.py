@@ -11,6 +11,7 @@ ToolboxError
 ├── InvalidBackup                 400  invalid_backup       (wrong, damaged, or not for this database)
 ├── NotFound                      404  not_found
 │   └── ToolNotFound              404  tool_not_found
+├── Conflict                      409  conflict
 ├── ToolNotRunnable               409  tool_not_runnable
 ├── SecretUnavailable             409  secret_unavailable
 ├── ToolNotHere                   503  tool_not_here
@@ -84,6 +85,11 @@ class Unauthenticated(ToolboxError):
     status = 401
     jsonrpc_code = -32600
 
+    def __init__(self, message: str, *, was_shown: bool = True) -> None:
+        """`was_shown` is false where nothing was: then there is nothing wrong with it."""
+        super().__init__(message)
+        self.was_shown = was_shown
+
 
 class InsufficientScope(ToolboxError):
     """The caller is known, and may not do this; `scope` is what it lacks."""
@@ -135,6 +141,14 @@ class ToolNotFound(NotFound):
         """`advice` is given where no name is near."""
         hint = f"near names: {', '.join(suggestions)}" if suggestions else advice
         super().__init__(f"there is no tool {name!r}; {hint}", suggestions=suggestions)
+
+
+class Conflict(ToolboxError):
+    """What is asked for contradicts what is there already."""
+
+    code = "conflict"
+    status = 409
+    jsonrpc_code = -32602
 
 
 class ToolNotRunnable(ToolboxError):

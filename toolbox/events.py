@@ -21,12 +21,12 @@ from toolbox.errors import DatabaseUnavailable
 
 logger = structlog.get_logger(__name__)
 
-Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets"]
+Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets", "keys"]
 """What is told.
 
 tools: the catalogue has changed; queue: there is work; clients: one answers or cancels (toolbox.mcp.conversations);
 lists: a plugin says that what it offers has changed (toolbox.mcp.listening); streams: something was said on one
-(toolbox.mcp.resumption); secrets: one has changed.
+(toolbox.mcp.resumption); secrets: one has changed; keys: one was issued, rotated or revoked.
 """
 
 PREFIX = "toolbox_"

@@ -35,6 +35,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str = ""
     error_id: Annotated[str, Meta(description="Our fault: the log explains it under this id.")] = ""
     suggestions: Annotated[list[str], Meta(description="tool_not_found: near names.")] | UnsetType = UNSET
+    scope: Annotated[str, Meta(description="insufficient_scope: what the caller lacks.")] | UnsetType = UNSET
     violations: (
         Annotated[list[Violation], Meta(description="invalid_arguments: each thing wrong, with its path.")] | UnsetType
     ) = UNSET
@@ -53,7 +54,7 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer for any exception that a handler or the framework raised."""
     if isinstance(error, ToolboxError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer(request, error.status, error.code, error.message, error.details)
+        return _answer(request, error.status, error.code, error.message, error.details, _challenge(request, error))
     if isinstance(error, ToolboxError) and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         return _answer(request, error.status, error.code, error.message, headers={"Retry-After": "1"})
     if isinstance(error, ValidationException):
@@ -82,6 +83,13 @@ def _answer(
     request_id = request.scope.get("state", {}).get("request_id", "")
     problem = Problem(HTTPStatus(status).phrase, status, code, detail, request_id=request_id, **(members or {}))
     return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def _challenge(request: Request[Any, Any, Any], error: ToolboxError) -> dict[str, str]:
+    """What a caller who is refused is told to do about it, where the layer that knows callers has said how."""
+    write = request.scope.get("state", {}).get("challenge")
+    challenge = write(request.scope, error) if write else None
+    return {"WWW-Authenticate": challenge} if challenge else {}
 
 
 def _answer_for_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -31,10 +31,7 @@ class Sealer:
     """Seals with keys of its own, made from secrets that all replicas share: the first one seals, all open."""
 
     def __init__(self, *secrets: bytes) -> None:
-        self._ciphers = [
-            AESGCM(HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"toolbox seals").derive(secret))
-            for secret in secrets
-        ]
+        self._ciphers = [AESGCM(derive_key(secret, "seals")) for secret in secrets]
 
     def seal(self, purpose: str, content: bytes, *, seconds: float) -> str:
         """`content` as a text of letters, digits, `-` and `_`, good for some seconds and this purpose only."""
@@ -65,18 +62,28 @@ class Sealer:
         raise SealBroken("it was not made here, or was changed")
 
 
-async def load_sealer(database: Database, secret_key: Secret | None) -> Sealer:
-    """The sealer that all replicas share: from SECRET_KEY, or else from a secret that the first of them left.
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """A key for one purpose, from which neither the secret nor the key for another purpose can be found out."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"toolbox {purpose}".encode()).derive(secret)
+
+
+async def load_secrets(database: Database, secret_key: Secret | None) -> tuple[bytes, ...]:
+    """The secrets that all replicas share, the newest first: SECRET_KEY, or else one that the first of them left.
 
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     if secret_key is not None:
-        return Sealer(*split_keys(secret_key))
+        return tuple(split_keys(secret_key))
     async with database.transaction() as connection:
         await connection.execute(
             "insert into shared_secrets (name, value) values ($1, $2) on conflict do nothing",
             _NAME,
             os.urandom(KEY_BYTES),
         )
-        return Sealer(await connection.fetchval("select value from shared_secrets where name = $1", _NAME))
+        return (await connection.fetchval("select value from shared_secrets where name = $1", _NAME),)
+
+
+async def load_sealer(database: Database, secret_key: Secret | None) -> Sealer:
+    """The sealer that all replicas share."""
+    return Sealer(*await load_secrets(database, secret_key))

@@ -13,6 +13,9 @@ import structlog
 from msgspec import Struct
 
 from toolbox.addresses import AddressPolicy
+from toolbox.auth.authentication import Authenticator
+from toolbox.auth.key_secrets import KeyDigests
+from toolbox.auth.service import KeyService
 from toolbox.calls.executor import Executor
 from toolbox.calls.history import History
 from toolbox.calls.results_store import ResultStore
@@ -31,6 +34,7 @@ from toolbox.metrics import SYNC_SECONDS, SYNCED_TOOLS, SYNCS
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
 from toolbox.redis import create_redis
+from toolbox.seals import load_secrets
 from toolbox.search.service import SearchService
 from toolbox.secrets.store import SecretStore
 from toolbox.secrets.vault import Vault
@@ -74,6 +78,8 @@ class Services(Struct):
     history: History
     events: Events
     queue: Queue
+    keys: KeyService
+    authenticator: Authenticator
     embed: tuple[Model, Embedder] | None
     warnings: list[str]
     started_at: datetime
@@ -210,6 +216,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         recorder = UseRecorder(database, embed) if settings.learn_from_use else None
         if recorder:
             await stack.enter_async_context(recorder.running())
+        digests = KeyDigests(*await load_secrets(database, settings.secret_key))
+        keys = KeyService(database, digests)
         calls = CallService(ToolLoader(registry, repository, kinds), executor, history, ResultStore(database), recorder)
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         yield Services(
@@ -227,6 +235,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             history=history,
             events=events,
             queue=queue,
+            keys=keys,
+            authenticator=Authenticator(settings, keys.repository, digests, events),
             embed=embed,
             warnings=warnings,
             started_at=datetime.now(UTC),

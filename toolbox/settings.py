@@ -17,6 +17,8 @@ from msgspec import Meta, Struct
 from toolbox.errors import DatabaseUnavailable, SettingsError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+MIN_API_KEY = 20
+"""Characters."""
 
 SHORTEST_KEY = 16
 
@@ -81,9 +83,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[str, Meta(pattern="^https?://[^/]+")] | None,
         Meta(description="The URL under which clients reach ToolBox; its host is then accepted in requests."),
     ] = None
+    api_key: Annotated[
+        Secret | None,
+        Meta(description="Key of the operator, with every scope, at least 20 characters; commands send it to servers."),
+    ] = None
     allow_anonymous: Annotated[
-        bool, Meta(description="Serve callers without keys on an address that others can reach.")
+        bool, Meta(description="Let callers without a key find and call tools, where keys exist or others can connect.")
     ] = False
+    environment: Annotated[
+        Literal["development", "production"], Meta(description="production: refuse settings that are for trying out.")
+    ] = "development"
+    debug: Annotated[bool, Meta(description="Say in answers why something went wrong here; not in production.")] = False
     cors_origins: Annotated[
         tuple[str, ...], Meta(description="Web origins whose pages may call ToolBox, separated by commas.")
     ] = ()
@@ -176,6 +186,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Whether only this machine can reach the server."""
         return self.host in LOOPBACK
 
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine is meant to reach it: a PUBLIC_URL elsewhere says that a proxy passes others on."""
+        return self.is_loopback and (self.public_url is None or urlsplit(self.public_url).hostname in LOOPBACK)
+
 
 def split_keys(secret_key: Secret | None) -> list[bytes]:
     """Keys that are written with commas between them, the newest first."""
@@ -199,17 +214,36 @@ def read_settings(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return settings
 
 
-def refuse_exposure(settings: Settings) -> None:
+def refuse_exposure(settings: Settings, *, has_credentials: bool) -> None:
     """Refuse to serve everybody who can reach an address, unless the operator says that this is meant.
 
     Raises:
-        SettingsError: The address is not loopback and callers need no key.
+        SettingsError: Others can connect, and there is no key that they could be asked for.
     """
-    if not settings.is_loopback and not settings.allow_anonymous:
+    if not settings.is_local and not settings.allow_anonymous and not has_credentials:
+        how = f"HOST={settings.host}" if not settings.is_loopback else f"PUBLIC_URL={settings.public_url}"
         raise SettingsError(
-            f"HOST={settings.host} can be reached by others, and callers need no key: set ALLOW_ANONYMOUS=true if that "
-            "is meant, or HOST=127.0.0.1"
+            f"{how} can be reached by others, and there is no key: set API_KEY, issue one with `toolbox keys create`, "
+            "set ALLOW_ANONYMOUS=true if everybody may find and call tools, or HOST=127.0.0.1 without PUBLIC_URL"
         )
+
+
+def refuse_contradictions(settings: Settings) -> None:
+    """Refuse settings that together, or with ENVIRONMENT=production, are a danger.
+
+    Raises:
+        SettingsError: Says which, and what to do.
+    """
+    if settings.api_key and len(settings.api_key.reveal()) < MIN_API_KEY:
+        raise SettingsError(
+            f"API_KEY is too short: {MIN_API_KEY} characters at least, as `openssl rand -hex 32` prints them"
+        )
+    if settings.environment != "production":
+        return
+    if settings.debug:
+        raise SettingsError("DEBUG=true tells callers of our insides: unset it where ENVIRONMENT=production")
+    if "*" in settings.cors_origins:
+        raise SettingsError("CORS_ORIGINS=* lets pages of everybody call: name origins where ENVIRONMENT=production")
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """Every route and every method of MCP names the scope that it needs."""
 
-from typing import Any, cast
+import re
+from typing import Any
 
-import httpx
 from litestar import Litestar
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.testing import AsyncTestClient
 
-from tests.conftest import BASE_URL
+from tests.auth.conftest import Issue, ask
 from toolbox.app import create_app
 from toolbox.auth.scopes import PUBLIC, SCOPES
 from toolbox.mcp import handshake, stateless
@@ -60,8 +61,50 @@ def test_every_method_of_mcp_names_its_scope() -> None:
     assert set(METHOD_SCOPES.values()) <= set(SCOPES)
 
 
-async def test_what_a_path_answers_is_said_to_anybody() -> None:
-    transport = httpx.ASGITransport(cast("Any", create_app(Settings())))
-    async with httpx.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-        answer = await client.options("/stats")
-    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, OPTIONS")
+async def test_every_route_asks_for_its_scope(client: AsyncTestClient[Any], issue: Issue) -> None:
+    """Each is called without a key, with a key that has all scopes but its own, and with one that has it alone."""
+    without, only = await issue_all(issue)
+    for route, handler in handlers(application(create_app(Settings()))).items():
+        method, _, path = route.partition(" ")
+        scope = handler.opt.get("scope")
+        if method in {"OPTIONS", "ANY"} or path.endswith("/mcp"):
+            continue
+        url = re.sub(r"\{[^}]*\}", "x", path)
+        body = {} if method in {"POST", "PUT", "PATCH"} else None
+
+        async def send(key: dict[str, str], method: str = method, url: str = url, body: Any = body) -> int:
+            return (await client.request(method, url, json=body, headers=key)).status_code
+
+        if scope == PUBLIC:
+            assert await send({}) not in {401, 403}, route
+            continue
+        assert await send({}) == 401, route
+        assert await send(without[scope]) == 403, route
+        assert await send(only[scope]) not in {401, 403}, route
+
+
+async def test_every_method_of_mcp_asks_for_its_scope(client: AsyncTestClient[Any], issue: Issue) -> None:
+    without, only = await issue_all(issue)
+    for method, scope in METHOD_SCOPES.items():
+        assert (await ask(client, {}, method)).status_code == 401, method
+        refused = await ask(client, without[scope], method)
+        assert (refused.status_code, refused.json()["id"]) == (403, 7), method
+        assert (await ask(client, only[scope], method)).status_code not in {401, 403}, method
+    for key, status in (({}, 401), (without["tools:read"], 403)):
+        for path in ("/mcp", "/toolsets/any/mcp"):
+            assert (await client.get(path, headers=key | EVENTS)).status_code in {status, 404}, path
+        note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        assert (await client.post("/mcp", json=note, headers=key)).status_code == status
+    assert (await client.get("/toolsets/any/mcp", headers=EVENTS)).status_code == 401
+
+
+EVENTS = {"accept": "text/event-stream"}
+
+
+async def issue_all(issue: Issue) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
+    """For each scope a key that lacks nothing but it, and a key that has nothing but it."""
+    without, only = {}, {}
+    for number, scope in enumerate(SCOPES):
+        without[scope] = await issue(f"without-{number}", *(set(SCOPES) - {scope}))
+        only[scope] = await issue(f"only-{number}", scope)
+    return without, only

@@ -18,10 +18,12 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.flows.conftest import Server, start_server
 
+KEY = "a key of the operator"
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Server]:
-    server = start_server(DATABASE_URL=postgres)
+    server = start_server(DATABASE_URL=postgres, API_KEY=KEY)
     yield server
     server.stop()
     server.process.communicate()
@@ -36,14 +38,24 @@ def test_no_request_is_answered_with_a_server_error_or_against_the_document(api:
     operations = [result.ok() for result in api.get_all_operations()]
     assert len(operations) >= 12
     for operation in operations:
-        strategies = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+        send(operation, 30, CHECKS, headers={"X-API-Key": KEY})
 
-        @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-        @given(case=st.one_of(strategies))
-        def every_answer_is_as_documented(case: Any) -> None:
-            case.call_and_validate(checks=CHECKS)
 
-        every_answer_is_as_documented()
+def test_without_a_key_requests_are_refused_as_documented(api: Any) -> None:
+    for operation in (result.ok() for result in api.get_all_operations()):
+        send(operation, 4, CHECKS[:4])
+
+
+def send(operation: Any, examples: int, checks: list[Any], **options: Any) -> None:
+    """Send what an operation takes, and what it does not take."""
+    strategies = [operation.as_strategy(generation_mode=mode) for mode in GenerationMode]
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(case=st.one_of(strategies))
+    def every_answer_is_as_documented(case: Any) -> None:
+        case.call_and_validate(checks=checks, **options)
+
+    every_answer_is_as_documented()
 
 
 CHECKS = [

@@ -166,7 +166,7 @@ def sent_by(caller: Caller, app: ASGIApp) -> ASGIApp:
     """An application to which one caller sends everything."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.setdefault("state", {})["caller"] = caller
+        scope.setdefault("state", {}).update(caller=caller, challenge=lambda *_: None)
         await app(scope, receive, send)
 
     return serve

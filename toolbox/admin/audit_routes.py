@@ -1,9 +1,12 @@
 """REST for operators: the audit log."""
 
+from typing import Annotated
+
 import msgspec
 from litestar import Response, Router, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 from msgspec import structs
 
 from toolbox.admin.paging import PageLimit, QueryMoment, QueryText, link_to_next
@@ -24,7 +27,7 @@ from toolbox.problems import problem_responses
 )
 async def list_changes(
     database: NamedDependency[Database],
-    caller: QueryText = None,
+    changed_by: Annotated[str | None, QueryParameter(name="caller", max_length=1000)] = None,
     action: QueryText = None,
     subject_kind: QueryText = None,
     subject: QueryText = None,
@@ -35,7 +38,7 @@ async def list_changes(
 ) -> Response[bytes]:
     """Who changed what, when, and what it was before: newest first, with where the next page is in `Link`."""
     wanted = AuditFilter(
-        caller=caller, action=action, subject_kind=subject_kind, subject=subject, since=since, until=until
+        caller=changed_by, action=action, subject_kind=subject_kind, subject=subject, since=since, until=until
     )
     before_id = read_cursor(cursor, int) if cursor else None
     found = await read_audit(database, wanted, limit=limit + 1, before_id=before_id)

@@ -13,6 +13,7 @@ from litestar.serialization import encode_json
 
 from toolbox.admin.schemas import Accepted, Stats
 from toolbox.audit import AuditedChange
+from toolbox.auth.schemas import IssuedKey, Key, NewKey, Rotation
 from toolbox.calls.excerpts import More
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall
 from toolbox.embeddings.cache import CacheStatistics
@@ -32,12 +33,16 @@ SHAPES = (
     DetailedHealth,
     FindRequest,
     Health,
+    IssuedKey,
+    Key,
     ListRequest,
     Match,
     More,
+    NewKey,
     Plugin,
     Problem,
     RecordedCall,
+    Rotation,
     Stats,
     ToolDetail,
     ToolSummary,
@@ -46,17 +51,18 @@ SHAPES = (
 
 PROBLEMS = {
     400: "The request cannot be read; `detail` names the field or parameter.",
-    403: "A web page of somebody else sends the request; CORS_ORIGINS names those that may.",
+    401: "Who is calling is not known: a key is missing, mistyped, revoked or expired.",
+    403: "The caller lacks `scope`; or a web page of somebody else sends the request (CORS_ORIGINS names who may).",
     404: "What the request names does not exist.",
     405: "The path does not answer this method; the header `Allow` names those that it does.",
-    409: "The tool is known by its description only: nothing can run it.",
+    409: "The name is taken; or the tool is known by its description only, and nothing can run it.",
     413: "The body is larger than MAX_REQUEST_SIZE.",
     421: "The host that the request names is not this server; PUBLIC_URL names the one that clients use.",
     422: "The arguments do not fit the tool's schema; `violations` names each one.",
     500: "Our fault; the log explains it under `error_id`.",
     503: "Not now: the database does not answer, too many calls wait, or this replica lacks the tool. Try again later.",
 }
-ANYWHERE = (403, 405, 421, 500)
+ANYWHERE = (401, 403, 405, 421, 500)
 """What any route may answer, whatever else it does."""
 
 

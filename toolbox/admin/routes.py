@@ -35,7 +35,7 @@ async def get_stats(
     return Stats(counts, categories, calls, search.model_name, started_at, VERSION)
 
 
-@get("/admin/plugins", summary="List plugins", scope="tools:write")
+@get("/admin/plugins", summary="List plugins", scope="metrics:read")
 async def list_plugins(plugins: NamedDependency[Plugins]) -> list[Plugin]:
     """The plugins that this replica has installed, what each offers, and what is wrong with it."""
     return plugins.plugins

@@ -7,7 +7,7 @@ from litestar.types import Scope
 
 from toolbox.auth.callers import NOBODY, Caller
 from toolbox.auth.scopes import PUBLIC
-from toolbox.errors import Unauthenticated
+from toolbox.errors import ToolboxError
 
 
 def require_scope(request: Request[Any, Any, Any]) -> None:
@@ -36,10 +36,11 @@ def identify(scope: Scope) -> Caller:
 
     Raises:
         Unauthenticated: That is not known, or could not be proved.
+        DatabaseUnavailable: It cannot be found out now.
     """
     caller = caller_of(scope)
     if caller is NOBODY:
-        refusal: Unauthenticated = scope["state"]["refusal"]
+        refusal: ToolboxError = scope["state"]["refusal"]
         raise refusal
     return caller
 

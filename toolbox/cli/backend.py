@@ -79,8 +79,13 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
 
     async def remotely(remote_url: str, *, is_own: bool) -> T:
         # No proxy leads back to this machine, and the certificate that its server shows has the name that others use.
+        key = read_settings(os.environ).api_key
         async with httpx.AsyncClient(
-            base_url=remote_url, timeout=REMOTE_TIMEOUT_SECONDS, trust_env=not is_own, verify=not is_own
+            base_url=remote_url,
+            timeout=REMOTE_TIMEOUT_SECONDS,
+            trust_env=not is_own,
+            verify=not is_own,
+            headers={"X-API-Key": key.reveal()} if key else {},
         ) as client:
             return await work(Remote(client))
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "toolsets": ("toolbox.cli.toolsets:toolsets", "Named selections of tools, each with an endpoint of its own."),
     "audit": ("toolbox.cli.audit:audit", "Who changed what, and when."),
     "secrets": ("toolbox.cli.secrets:secrets", "Values that tools need, and nobody is shown."),
+    "keys": ("toolbox.cli.keys:keys", "Who may call: issue, list, rotate and revoke keys."),
     "evaluate": ("toolbox.cli.evaluate:evaluate_", "Measure how well a catalogue is searched."),
     "backup": ("toolbox.cli.backup:backup", "Write what the database holds to a file."),
     "restore": ("toolbox.cli.backup:restore", "Bring back what a backup holds."),

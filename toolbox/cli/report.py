@@ -1,5 +1,7 @@
 """The start-up report: what was loaded, what failed, where the data lies, and the URLs."""
 
+import os
+import secrets
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,10 +13,11 @@ from msgspec import Struct
 
 from toolbox.cli.imports import httpx
 from toolbox.cli.output import count
-from toolbox.settings import Settings
+from toolbox.settings import Secret, Settings
 from toolbox.version import REPORT_AGENT
 
 PATIENCE_SECONDS = 600
+_REPORT_KEY = "TOOLBOX_REPORT_KEY"
 POLL_SECONDS = 0.05
 _ANSWER_SECONDS = 10
 
@@ -62,7 +65,7 @@ def _ask(url: str, settings: Settings, is_alive: Callable[[], bool]) -> _Answers
         timeout=_ANSWER_SECONDS,
         trust_env=False,
         verify=False,  # it is this process itself, and its certificate has the name that others use
-        headers={"User-Agent": REPORT_AGENT},
+        headers=_headers(),
     ) as client:
         start = time.monotonic()
         while time.monotonic() - start < PATIENCE_SECONDS and is_alive():
@@ -75,6 +78,25 @@ def _ask(url: str, settings: Settings, is_alive: Callable[[], bool]) -> _Answers
                 pass  # it is still starting; what goes wrong there is said by the server itself
             time.sleep(POLL_SECONDS)
     return None
+
+
+def make_report_key() -> None:
+    """Let the report ask a server that asks for keys: the processes of one server share this one in their environment.
+
+    It is made anew with each start, and good for reading only.
+    """
+    os.environ[_REPORT_KEY] = secrets.token_urlsafe(32)
+
+
+def read_report_key() -> Secret | None:
+    """The key of the report, if this process is part of a server that makes one."""
+    key = os.environ.get(_REPORT_KEY)
+    return Secret(key) if key else None
+
+
+def _headers() -> dict[str, str]:
+    key = read_report_key()
+    return {"User-Agent": REPORT_AGENT} | ({"X-API-Key": key.reveal()} if key else {})
 
 
 def _find_missing_pins(client: httpx.Client, settings: Settings) -> list[str]:
@@ -98,7 +120,7 @@ def _describe(url: str, settings: Settings, answers: _Answers) -> list[str]:
         *(f"  Plugin   {_describe_plugin(plugin)}" for plugin in answers.plugins),
         *_describe_problems(answers),
         f"  Data     {_describe_data(settings)}",
-        *(["  Access   open to everybody on this machine: no keys are needed"] if settings.is_loopback else []),
+        f"  Access   {health['checks']['access']['detail']}",
         "",
     ]
 

@@ -20,12 +20,12 @@ from uvicorn.supervisors import Multiprocess
 
 from toolbox.certificates import ServerCertificate, load_certificate
 from toolbox.cli.imports import hidden
-from toolbox.cli.report import print_report
+from toolbox.cli.report import make_report_key, print_report, read_report_key
 from toolbox.embedded.owner import default_data_dir, run_postgres
 from toolbox.embedded.secret_key import ensure_secret_key
 from toolbox.errors import SettingsError
 from toolbox.logs import REQUEST_LINES, configure_logging
-from toolbox.settings import Secret, Settings, read_settings, refuse_exposure
+from toolbox.settings import Secret, Settings, read_settings, refuse_contradictions
 from toolbox.telemetry import configure_tracing, stop_tracing
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     Without DATABASE_URL, ToolBox runs a PostgreSQL of its own as long as the server runs.
     """
     settings = read_settings(os.environ, host=host, port=port, workers=workers)
-    refuse_exposure(settings)
+    refuse_contradictions(settings)
+    make_report_key()
     configure_logging(settings)
     _check_certificate(settings)
     status = 0
@@ -103,7 +104,7 @@ def _create_app(settings: Settings) -> "RequestLog":
     # use it, and it loads all of SQLAlchemy: a second at each start that only migrations need.
     with hidden("advanced_alchemy"):
         from toolbox.app import create_app
-    return create_app(settings)
+    return create_app(settings, report_key=read_report_key())
 
 
 @contextlib.contextmanager

@@ -2,12 +2,9 @@
 
 from http import HTTPStatus
 
-from msgspec import UNSET
-
 from toolbox.auth.callers import Caller
 from toolbox.errors import InsufficientScope
 from toolbox.mcp import handshake, stateless
-from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.messages import (
     INVALID_REQUEST,
@@ -28,6 +25,9 @@ async def exchange(server: McpServer, caller: Caller, head: Head, body: bytes, c
     """Answer one request of a client; what is wrong with it is an answer too.
 
     What is said before the answer goes over `channel`.
+
+    Raises:
+        InsufficientScope: The caller lacks what the method needs; nothing was said yet.
     """
     if not head.has_json:
         return refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json")
@@ -52,17 +52,10 @@ async def _answer(server: McpServer, caller: Caller, head: Head, body: bytes, ch
     message = read_message(body)
     missing = find_missing_scope(caller, message) if isinstance(message, Request) else _missing(caller)
     if missing:
-        return refuse_scope(missing, message)
+        raise InsufficientScope(missing)
     if is_stateless(head, message):
         return await stateless.answer(server, caller, head, message, channel)
     return await handshake.answer(server, caller, head, message, channel)
-
-
-def refuse_scope(scope: str, message: Message | None = None) -> Reply:
-    """A refusal that tells a client which scope to ask for (MCP 2025-11-25 and later, Authorization)."""
-    failure = to_protocol_error(InsufficientScope(scope))
-    failure.id = message.id if isinstance(message, Request) else UNSET
-    return Reply(HTTPStatus.FORBIDDEN, encode_error(failure))
 
 
 def _missing(caller: Caller) -> str | None:

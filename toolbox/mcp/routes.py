@@ -9,12 +9,11 @@ from litestar import HttpMethod, Router, asgi, route
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import structs
 
-from toolbox.auth.callers import Caller
 from toolbox.auth.guard import caller_of, identify
 from toolbox.auth.scopes import PUBLIC
-from toolbox.errors import ToolboxError, Unauthenticated
+from toolbox.errors import InsufficientScope, ToolboxError
 from toolbox.mcp.cancellation import CancelledByClient, attended
-from toolbox.mcp.exchange import exchange, refuse, refuse_scope
+from toolbox.mcp.exchange import exchange, refuse
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.following import follow
 from toolbox.mcp.http import Head, Reply, read_head
@@ -78,9 +77,9 @@ def _create_app(settings: Settings, find_server: FindServer) -> ASGIApp:
             if isinstance(body, Reply):
                 await _respond(send, body)
             else:
-                await _answer(await _find(find_server, scope, body), caller_of(scope), head, body, receive, send)
+                await _answer(await _find(find_server, scope, body), scope, head, body, receive, send)
         elif scope["method"] == HttpMethod.GET:
-            await _open_stream(await _find(find_server, scope), caller_of(scope), head, receive, send)
+            await _open_stream(await _find(find_server, scope), scope, head, receive, send)
         else:  # there is no session to end: what is one to a client is nothing here
             await _respond(send, _refuse_method("messages are sent by POST"))
 
@@ -127,9 +126,18 @@ def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
 def _refuse_unknown(scope: HTTPScope) -> Reply | None:
     try:
         identify(scope)
-    except Unauthenticated as error:
-        return refuse(HTTPStatus.UNAUTHORIZED, error.message)
+    except ToolboxError as error:
+        return _refuse_caller(scope, error)
     return None
+
+
+def _refuse_caller(scope: HTTPScope, error: ToolboxError, body: bytes = b"") -> Reply:
+    """The refusal of a caller, with what its client can do about it."""
+    failure = to_protocol_error(error)
+    failure.id = find_id(body)
+    challenge: str | None = scope["state"]["challenge"](scope, error)
+    headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
+    return Reply(error.status, encode_error(failure), headers)
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
@@ -146,23 +154,25 @@ async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
 
 
 async def _answer(
-    server: McpServer | Reply, caller: Caller, head: Head, body: bytes, receive: Receive, send: Send
+    server: McpServer | Reply, scope: HTTPScope, head: Head, body: bytes, receive: Receive, send: Send
 ) -> None:
     if isinstance(server, Reply):
         await _respond(send, server)
         return
     channel = _create_channel(server, head, send)
-    work = exchange(server, caller, head, body, channel)
+    work = exchange(server, caller_of(scope), head, body, channel)
     try:  # in the handshake era a lost connection cancels nothing
         reply = await attended(receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
     except CancelledByClient:
         reply = Reply(CLIENT_IS_GONE)
+    except InsufficientScope as error:
+        reply = _refuse_caller(scope, error, body)
     await channel.finish(reply)
 
 
-async def _open_stream(server: McpServer | Reply, caller: Caller, head: Head, receive: Receive, send: Send) -> None:
-    if STREAM_SCOPE not in caller.scopes:
-        server = refuse_scope(STREAM_SCOPE)
+async def _open_stream(server: McpServer | Reply, scope: HTTPScope, head: Head, receive: Receive, send: Send) -> None:
+    if STREAM_SCOPE not in caller_of(scope).scopes:
+        server = _refuse_caller(scope, InsufficientScope(STREAM_SCOPE))
     if not isinstance(server, Reply) and (head.version in STATELESS_VERSIONS or not head.accepts_stream):
         server = _refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only")
     if isinstance(server, Reply):
