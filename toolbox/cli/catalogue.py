@@ -18,6 +18,7 @@ from toolbox.settings import Settings
 from toolbox.tools.catalogue import Catalogue, read_catalogue
 
 IMPORT_SOURCE = "import:"
+OPENAPI_SOURCE = "openapi:"
 
 
 @click.command()
@@ -46,16 +47,33 @@ def sync(model: str | None, as_json: bool) -> None:
 @click.command("import")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--source", help="Where the tools come from; each file's own folder or name if not given.")
+@click.option("--openapi", metavar="URL|FILE", help="Import the operations of an OpenAPI document as tools instead.")
+@click.option("--server", metavar="URL", help="With --openapi: where the API is, if the document does not say it.")
 @click.option("--remove", metavar="SOURCE", help="Remove all tools that were imported from this source instead.")
 @json_option
-def import_(files: tuple[Path, ...], source: str | None, remove: str | None, as_json: bool) -> None:
+def import_(
+    files: tuple[Path, ...],
+    source: str | None,
+    openapi: str | None,
+    server: str | None,
+    remove: str | None,
+    as_json: bool,
+) -> None:
     """Import tools from JSON lines: {"id", "name", "description", "input_schema", "tags"} a line.
 
     Tools that are imported so are listed and found; nothing is known that could run them. Schemas in other dialects are
     mapped to JSON Schema. Importing a file again updates its tools.
+
+    With --openapi, each operation of an API (OpenAPI 3.0 or 3.1, JSON or YAML) becomes a tool that calls it. Importing
+    a document again updates its tools, and hides those whose operations are gone.
     """
-    if bool(files) == bool(remove) or (remove and source):
-        raise click.UsageError("give either FILES to import, or --remove SOURCE alone.")
+    if [bool(files), bool(openapi), bool(remove)].count(True) != 1 or (remove and source) or (server and not openapi):
+        raise click.UsageError("give FILES to import, or --openapi URL|FILE, or --remove SOURCE alone.")
+    if openapi:
+        from toolbox.cli.openapi import import_api
+
+        import_api(openapi, source, server, as_json=as_json)
+        return
     if remove:
         _remove(remove, as_json=as_json)
         return
@@ -71,7 +89,7 @@ def import_(files: tuple[Path, ...], source: str | None, remove: str | None, as_
 
 
 def _remove(source: str, *, as_json: bool) -> None:
-    label = IMPORT_SOURCE + source.removeprefix(IMPORT_SOURCE)
+    label = source if source.startswith((IMPORT_SOURCE, OPENAPI_SOURCE)) else IMPORT_SOURCE + source
     with local_settings("import") as settings:
         removed = asyncio.run(_delete(settings, label))
     if as_json:
@@ -84,7 +102,8 @@ async def _delete(settings: Settings, label: str) -> int:
     async with open_local(settings) as local:
         removed: int = await local.services.tools.delete_source(label, caller=local_caller())
         if not removed:
-            known = await local.services.tools.count_sources(IMPORT_SOURCE)
+            tools = local.services.tools
+            known = {**await tools.count_sources(IMPORT_SOURCE), **await tools.count_sources(OPENAPI_SOURCE)}
             raise NotFound(f"nothing was imported from {label!r}; there is: {', '.join(known) or 'nothing'}")
         return removed
 

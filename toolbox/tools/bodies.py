@@ -26,7 +26,9 @@ class JsonBody(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"
 class FormBody(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="form"):
     """Fields as `application/x-www-form-urlencoded`; a list becomes a field for each of its values."""
 
-    fields: dict[str, str]
+    fields: dict[str, str] = {}
+    all_of: str | None = None
+    """An argument that is an object, whose members are fields too."""
 
 
 class FilePart(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,7 +110,11 @@ class _FormWriter:
         self._fields = {
             name: Template(value, f"implementation/body/fields/{name}") for name, value in body.fields.items()
         }
-        self.arguments, self.secrets = _names(self._fields.values())
+        whole = [] if body.all_of is None else [Template(body.all_of, "implementation/body/all_of")]
+        if whole and whole[0].only_argument is None:
+            raise InvalidDefinition("implementation/body/all_of: one argument is expected, as {name}")
+        self._all_of = whole[0].only_argument if whole else None
+        self.arguments, self.secrets = _names([*self._fields.values(), *whole])
 
     def write(self, arguments: Mapping[str, Any], secrets: Mapping[str, str]) -> Payload | None:
         pairs = [
@@ -116,6 +122,10 @@ class _FormWriter:
             for name, template in self._fields.items()
             for value in _values(template, arguments, secrets)
         ]
+        members = arguments.get(self._all_of) if self._all_of else None
+        for name, value in members.items() if isinstance(members, dict) else ():
+            values = value if isinstance(value, list) else [value]
+            pairs += [f"{quote_plus(name)}={quote_plus(to_text(one))}" for one in values]
         return Payload("&".join(pairs).encode("ascii"), "application/x-www-form-urlencoded")
 
 

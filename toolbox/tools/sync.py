@@ -5,7 +5,7 @@ embedded, and what no living replica offers any more is hidden, not deleted. Wit
 takes no lock.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -106,12 +106,12 @@ async def import_tools(
     source: str,
     caller: str = ANONYMOUS,
     implementations: Mapping[str, Mapping[str, Any]] | None = None,
-    hide_others: bool = False,
+    keep: Collection[str] | None = None,
 ) -> SyncReport:
     """Write tools that no plugin runs, in one transaction; those that have not changed are left alone.
 
     Every name must be free or belong to the same source. `implementations`, checked already, say by name how tools are
-    run. With `hide_others`, tools of the source that are not among these are hidden.
+    run. With `keep`, tools of the source that are neither among these nor kept by name are hidden.
     """
     given = implementations or {}
     async with database.lock(SYNC_LOCK):
@@ -124,8 +124,8 @@ async def import_tools(
             or not known.active
             or known.fingerprint != fingerprint(definition, given.get(definition.name))
         ]
-        kept = {definition.name for definition in definitions}
-        others = await repository.read_index(source_prefix=source) if hide_others else []
+        kept = {definition.name for definition in definitions} | set(keep or ())
+        others = await repository.read_index(source_prefix=source) if keep is not None else []
         gone = [tool for tool in others if tool.source == source and tool.active and tool.name not in kept]
         report = SyncReport(
             added=tuple(definition.name for definition in changed if definition.name not in stored),

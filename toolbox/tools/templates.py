@@ -87,9 +87,11 @@ class JsonTemplate:
 
 
 def to_text(value: Any) -> str:
-    """An argument inside a text: text as it is, everything else as JSON."""
+    """An argument inside a text: text as it is, a list of single values with commas, everything else as JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list) and value and not any(isinstance(part, list | dict) for part in value):
+        return ",".join(map(to_text, value))
     return "" if value is None else msgspec.json.encode(value).decode()
 
 
