@@ -117,6 +117,10 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
 
     state = State()
 
+    def endpoints() -> Endpoints:
+        opened: Endpoints = state.endpoints  # there once the application has started
+        return opened
+
     checks = {
         "access": lambda: _check_access(state.services.authenticator),
         "certificate": lambda: _check_certificate(settings.ssl_cert_path),
@@ -131,8 +135,10 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
         route_handlers=[
             _home,
             _documentation,
-            create_mcp_router(settings, lambda: cast("McpServer", state.endpoints.whole)),
-            create_toolsets_router(settings, lambda name: cast("Endpoints", state.endpoints).find(name)),
+            create_mcp_router(settings, lambda caller: cast("Endpoints", state.endpoints).find_whole(caller)),
+            create_toolsets_router(
+                settings, lambda name, caller: cast("Endpoints", state.endpoints).find(name, caller)
+            ),
             admin_routes.router,
             audit_routes.router,
             call_routes.router,

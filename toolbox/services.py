@@ -49,6 +49,7 @@ from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
+from toolbox.toolsets.access import Access
 from toolbox.toolsets.service import ToolsetService
 
 if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and only an endpoint needs it
@@ -218,7 +219,14 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             await stack.enter_async_context(recorder.running())
         digests = KeyDigests(*await load_secrets(database, settings.secret_key))
         keys = KeyService(database, digests)
-        calls = CallService(ToolLoader(registry, repository, kinds), executor, history, ResultStore(database), recorder)
+        calls = CallService(
+            ToolLoader(registry, repository, kinds),
+            executor,
+            history,
+            ResultStore(database),
+            recorder,
+            access=Access(database, events),
+        )
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         yield Services(
             settings=settings,

@@ -73,8 +73,8 @@ def mcp_request(method: str, params: Any = None) -> tuple[bytes, dict[str, str]]
     }
     message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"_meta": meta} | (params or {})}
     headers = {"content-type": "application/json", "mcp-protocol-version": "2026-07-28", "mcp-method": method}
-    if params and "name" in params:
-        headers["mcp-name"] = params["name"]
+    if params and (named := params.get("name") or params.get("uri")):
+        headers["mcp-name"] = named
     return msgspec.json.encode(message), headers
 
 

@@ -215,7 +215,7 @@ def connect(make_server: Callable[[Settings], McpServer]) -> Callable[[Settings]
 
     def make(settings: Settings) -> Client:
         server = make_server(settings)
-        router = create_mcp_router(settings, lambda: server)
+        router = create_mcp_router(settings, lambda _: server)
         app = sent_by(LOCAL, Litestar([router], request_max_body_size=settings.max_request_size, logging_config=None))
         # In the loop of the services, whose connections belong to it.
         return Client(AsyncClient(transport=ASGITransport(cast("Any", app)), base_url="http://127.0.0.1:8000"))

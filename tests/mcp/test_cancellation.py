@@ -113,7 +113,7 @@ def plugins(make_plugins: Callable[..., Plugins], gate: Gate) -> Plugins:
 @pytest.fixture
 def app(make_server: Callable[[Settings], McpServer], settings: Settings) -> ASGIApp:
     server = make_server(settings)
-    return sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda: server)], logging_config=None))
+    return sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda _: server)], logging_config=None))
 
 
 async def call_and_leave(app: ASGIApp, gate: Gate, version: str) -> int:

@@ -73,7 +73,7 @@ async def long(
         offers,
         asks_before_destructive=True,
     )
-    app = sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda: server)], logging_config=None))
+    app = sent_by(LOCAL, Litestar([create_mcp_router(settings, lambda _: server)], logging_config=None))
     async with AsyncClient(transport=ASGITransport(cast("Any", app)), base_url="http://127.0.0.1:8000") as http:
         yield Client(http)
     runner.close()

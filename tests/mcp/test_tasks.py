@@ -129,7 +129,7 @@ def serve(services: Services) -> Client:
         Conversations(Sealer(b"a secret of tests"), services.database, services.events, max_streams=10),
         tasks=services.tasks,
     )
-    app = sent_by(LOCAL, Litestar([create_mcp_router(services.settings, lambda: server)], logging_config=None))
+    app = sent_by(LOCAL, Litestar([create_mcp_router(services.settings, lambda _: server)], logging_config=None))
     transport = ASGITransport(app)  # type: ignore[arg-type]
     return Client(AsyncClient(transport=transport, base_url="http://127.0.0.1:8000"))
 

@@ -89,6 +89,8 @@ async def test_a_tool_has_relatives_but_is_none_of_its_own(services: Services) -
     assert [match.similarity for match in similar] == sorted((m.similarity for m in similar), reverse=True)
     with pytest.raises(ToolNotFound):
         await services.search.find_similar("nothing", 5)
+    with pytest.raises(ToolNotFound):
+        await services.search.find_similar("data_json_to_yaml", 5, within=("a toolset that it is not in",))
 
 
 async def test_when_the_model_fails_words_are_searched_and_the_answer_says_so(services: Services) -> None:

@@ -94,7 +94,7 @@ def assert_fits(document: Any, schema: Any) -> None:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return structs.replace(settings, public_url="https://tools.example.com")
+    return structs.replace(settings, public_url="https://tools.example.com", allow_anonymous=True)
 
 
 @pytest.fixture

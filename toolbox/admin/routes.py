@@ -9,6 +9,7 @@ from litestar.di import NamedDependency, Provide
 
 from toolbox.admin.schemas import Accepted, Stats
 from toolbox.admin.service import count_tools
+from toolbox.auth.callers import Caller
 from toolbox.calls.history import History
 from toolbox.database import Database
 from toolbox.embeddings.cache import CachedEmbedder, CacheStatistics
@@ -28,8 +29,10 @@ async def get_stats(
     search: NamedDependency[SearchService],
     history: NamedDependency[History],
     started_at: NamedDependency[datetime],
+    caller: NamedDependency[Caller],
 ) -> Stats:
     """How many tools there are, where they come from, and how calls went."""
+    caller.require_whole()
     counts, categories = await count_tools(database, search.model_name)
     calls = await history.statistics()
     return Stats(counts, categories, calls, search.model_name, started_at, VERSION)

@@ -25,6 +25,7 @@ from toolbox.request_context import REQUEST
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
+from toolbox.toolsets.access import Access
 
 logger = structlog.get_logger(__name__)
 
@@ -100,8 +101,11 @@ class CallService:
         history: History,
         results: ResultStore,
         recorder: UseRecorder | None = None,
+        *,
+        access: Access,
     ) -> None:
         """With `recorder`, search learns from what is called."""
+        self._access = access
         self._recorder = recorder
         self._loader = loader
         self._executor = executor
@@ -117,7 +121,7 @@ class CallService:
         """Call a tool once and record it; with `durable`, the record is on disk before this returns.
 
         Raises:
-            ToolNotFound: No active tool has this name.
+            ToolNotFound: No active tool has this name, or the caller may not see it.
             ToolNotRunnable: The tool came without an implementation, or with one that cannot be used.
             ToolNotHere: Its plugin is not installed on this replica.
             InvalidArguments: The arguments do not fit its schema.
@@ -128,6 +132,7 @@ class CallService:
         """
         tool = None
         try:
+            await self._access.require(request.caller, request.tool_name)
             tool = await self._loader.find(request.tool_name)
             return await self._call(tool, request, durable=durable)
         except ToolboxError as error:
@@ -193,6 +198,14 @@ class CallService:
         return CallResult(
             execution_id=execution_id, tool=tool, outcome=outcome, duration_ms=done.duration_ms, excerpt=excerpt
         )
+
+    async def require_access(self, caller: Caller, tool_name: str) -> None:
+        """Refuse a tool that this caller may not see.
+
+        Raises:
+            ToolNotFound: It does not exist for this caller.
+        """
+        await self._access.require(caller, tool_name)
 
     async def read_result(self, handle: Handle, owner: str | None, *, max_tokens: int | None = None) -> ReadPage:
         """A page of the result of an earlier call of this caller; None: of anybody.

@@ -202,7 +202,7 @@ class Local:
         from toolbox.tools.schemas import ListRequest, to_summary
 
         wanted = msgspec.convert(request, ListRequest)
-        page = await self.services.tools.list_tools(wanted.to_filter(), limit=wanted.limit, offset=wanted.offset)
+        page = await self.services.tools.list_tools(wanted.to_filter(LOCAL), limit=wanted.limit, offset=wanted.offset)
         return _plain([to_summary(tool) for tool in page.tools], list[Object]), page.total
 
     async def get_tool(self, name: str) -> Object:

@@ -14,12 +14,13 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
+from toolbox.auth.callers import Caller
 from toolbox.mcp.versions import HANDSHAKE_VERSIONS, STATELESS_VERSIONS
 from toolbox.settings import Settings
 from toolbox.toolsets.registry import Remote, endpoint_url, shorten, to_namespace, to_server
 from toolbox.toolsets.routes import read_base_url
 from toolbox.toolsets.schemas import RESERVED_NAME
-from toolbox.toolsets.service import ToolsetService
+from toolbox.toolsets.service import ToolsetService, toolset_not_found
 from toolbox.version import VERSION
 
 SCHEMA_URL = "https://static.modelcontextprotocol.io/schemas/v1/server-card.schema.json"
@@ -83,8 +84,11 @@ async def get_toolset_card(
     name: FromPath[str],
     toolsets: NamedDependency[ToolsetService],
     settings: NamedDependency[Settings],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
     """The card of a toolset."""
+    if not caller.sees_toolset(name):
+        raise toolset_not_found(name)
     server = to_server(await toolsets.get(name), read_base_url(request, settings)).server
     card = ServerCard(
         name=server.name,
@@ -98,13 +102,16 @@ async def get_toolset_card(
 
 @get("/.well-known/ai-catalog.json", scope="public")
 async def get_catalogue(
-    request: Request[Any, Any, Any], toolsets: NamedDependency[ToolsetService], settings: NamedDependency[Settings]
+    request: Request[Any, Any, Any],
+    toolsets: NamedDependency[ToolsetService],
+    settings: NamedDependency[Settings],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
-    """Where all cards are."""
+    """Where all cards are that the caller may see."""
     base_url = read_base_url(request, settings)
     host = urlsplit(base_url).hostname or ""
     entries = [_create_entry(host, RESERVED_NAME, "ToolBox", f"{base_url}/mcp")]
-    for toolset in await toolsets.repository.list_toolsets():
+    for toolset in await toolsets.repository.list_toolsets(names=caller.within):
         url = endpoint_url(base_url, toolset.name)
         entries.append(_create_entry(host, toolset.name, shorten(toolset.shown_title), url))
     return _answer(Catalogue(entries=entries), CATALOGUE_TYPE, settings)

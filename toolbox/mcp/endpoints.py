@@ -5,6 +5,7 @@ from typing import Protocol
 from cachebox import LRUCache
 from msgspec import Struct
 
+from toolbox.auth.callers import Caller
 from toolbox.events import Events
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
@@ -73,17 +74,23 @@ class Endpoints:
         overview = Overview(self._meta_tools, toolsets, events)
         view = WholeView(self._meta_tools, settings.pinned_tools, registry, tools, overview)
         self.whole = make_server(view=view, offers=make_offers(is_whole=True))
-        """What is behind /mcp."""
+        """What is behind /mcp to those who see all tools."""
+        narrow = WholeView(self._meta_tools, (), registry, tools)
+        self._limited = make_server(view=narrow, offers=make_offers(is_whole=False))
         events.subscribe("tools", lambda _event: view.forget_stored())
 
-    async def find(self, toolset_name: str) -> McpServer:
+    def find_whole(self, caller: Caller) -> McpServer:
+        """What is behind /mcp: to one who is limited to toolsets, the meta-tools over these, and nothing else."""
+        return self.whole if caller.toolsets is None else self._limited
+
+    async def find(self, toolset_name: str, caller: Caller) -> McpServer:
         """What is behind /toolsets/{name}/mcp.
 
         Raises:
-            NotFound: There is no such toolset.
+            NotFound: There is no such toolset for this caller.
             DatabaseUnavailable: PostgreSQL does not answer, and the toolset is not known yet.
         """
-        toolset = await self._directory.find(toolset_name)
+        toolset = await self._directory.find(toolset_name) if caller.sees_toolset(toolset_name) else None
         if toolset is None:
             raise toolset_not_found(toolset_name)
         endpoint: _Endpoint | None = self._endpoints.get(toolset_name)

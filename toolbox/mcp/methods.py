@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, structs
 
+from toolbox.auth.callers import Caller
 from toolbox.calls.service import CallRequest, CallService
 from toolbox.definitions import TextContent, ToolResult
 from toolbox.errors import (
@@ -206,11 +207,11 @@ class McpServer:
             metadata=shown_metadata(tool) if is_full else UNSET,
         )
 
-    async def _describe_tool(self, arguments: DescribeToolArguments, _peer: Peer) -> ToolResult:
-        await self._require_seen(arguments.tool_name)
-        tool = await self._tools.get_tool(arguments.tool_name)
+    async def _describe_tool(self, arguments: DescribeToolArguments, peer: Peer) -> ToolResult:
+        await self._require_seen(arguments.tool_name, peer.caller)
+        tool = await self._tools.get_tool(arguments.tool_name, within=peer.caller.within)
         if tool is None:
-            raise await self._not_found(arguments.tool_name)
+            raise await self._not_found(arguments.tool_name, peer.caller)
         stored = {name: getattr(tool, name) for name in _DESCRIBED}
         return _answer(DescribedTool(**stored, runnable=self._is_runnable(tool)))
 
@@ -224,8 +225,9 @@ class McpServer:
             return _failure(f"{arguments.tool_name} is not called through call_tool: call it directly")
         return (await self._call(arguments, peer)).result
 
-    async def _list_tools(self, arguments: ListToolsArguments, _peer: Peer) -> ToolResult:
-        wanted = self._view.narrow(ToolFilter(category=arguments.category, tags=tuple(arguments.tags)))
+    async def _list_tools(self, arguments: ListToolsArguments, peer: Peer) -> ToolResult:
+        asked = ToolFilter(category=arguments.category, tags=tuple(arguments.tags), within=peer.caller.within)
+        wanted = self._view.narrow(asked)
         page = await self._tools.list_tools(wanted, limit=arguments.limit, offset=arguments.offset)
         end = arguments.offset + len(page.tools)
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
@@ -234,20 +236,21 @@ class McpServer:
     async def _run_read_result(self, arguments: ReadResultArguments, peer: Peer) -> ToolResult:
         return await read_result(self._calls, arguments.uri, peer.caller.owner, self._max_tokens)
 
-    async def _require_seen(self, tool_name: str) -> None:
+    async def _require_seen(self, tool_name: str, caller: Caller) -> None:
         if not await self._view.holds(tool_name):
-            raise await self._not_found(tool_name)
+            raise await self._not_found(tool_name, caller)
 
-    async def _not_found(self, tool_name: str) -> ToolNotFound:
+    async def _not_found(self, tool_name: str, caller: Caller) -> ToolNotFound:
         toolset_id = self._view.narrow(ToolFilter()).toolset_id
-        near = await self._tools.near_names(tool_name, toolset_id=toolset_id)
+        near = await self._tools.near_names(tool_name, toolset_id=toolset_id, within=caller.within)
         if self._view.has_meta_tools:
             return ToolNotFound(tool_name, near)
         return ToolNotFound(tool_name, near, "tools/list names all that there are here")
 
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
         peer.caller.require("tools:call")
-        await self._require_seen(wanted.tool_name)
+        await self._require_seen(wanted.tool_name, peer.caller)
+        await self._calls.require_access(peer.caller, wanted.tool_name)
         request = CallRequest(
             tool_name=wanted.tool_name,
             arguments=wanted.arguments,

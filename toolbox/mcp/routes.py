@@ -9,6 +9,7 @@ from litestar import HttpMethod, Router, asgi, route
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import structs
 
+from toolbox.auth.callers import Caller
 from toolbox.auth.guard import caller_of, identify
 from toolbox.auth.scopes import PUBLIC
 from toolbox.errors import InsufficientScope, ToolboxError
@@ -36,22 +37,22 @@ _METHODS = [HttpMethod.POST, HttpMethod.GET, HttpMethod.DELETE, HttpMethod.PUT, 
 FindServer: TypeAlias = Callable[[HTTPScope], Awaitable[McpServer]]
 
 
-def create_mcp_router(settings: Settings, get_server: Callable[[], McpServer]) -> Router:
+def create_mcp_router(settings: Settings, get_server: Callable[[Caller], McpServer]) -> Router:
     """The routes of MCP. The server is asked for with each request: it exists only once the application has started."""
 
-    async def find(_scope: HTTPScope) -> McpServer:
-        return get_server()
+    async def find(scope: HTTPScope) -> McpServer:
+        return get_server(caller_of(scope))
 
     # Who may do what is asked method by method, in the words of MCP (toolbox.mcp.permissions).
     # ASGI as it is: what the framework does for a request and its response costs more than the call of a tool.
     return Router("/mcp", route_handlers=[asgi("/", copy_scope=False, scope=PUBLIC)(_create_app(settings, find))])
 
 
-def create_toolsets_router(settings: Settings, find_server: Callable[[str], Awaitable[McpServer]]) -> Router:
+def create_toolsets_router(settings: Settings, find_server: Callable[[str, Caller], Awaitable[McpServer]]) -> Router:
     """The same for each toolset, by its name."""
 
     async def find(scope: HTTPScope) -> McpServer:
-        return await find_server(scope["path_params"]["name"])
+        return await find_server(scope["path_params"]["name"], caller_of(scope))
 
     app = _create_app(settings, find)
 

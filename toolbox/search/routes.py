@@ -59,10 +59,11 @@ async def find_similar(
     name: ToolName,
     search: NamedDependency[SearchService],
     registry: NamedDependency[Registry],
+    caller: NamedDependency[Caller],
     limit: Annotated[int, QueryParameter(ge=1, le=50)] = 5,
 ) -> Response[bytes]:
     """Tools whose texts mean what this one's do."""
-    matches = await search.find_similar(name, limit)
+    matches = await search.find_similar(name, limit, within=caller.within)
     body = msgspec.json.encode([to_match(match, "schema", registry) for match in matches])
     return Response(body, media_type="application/json")
 

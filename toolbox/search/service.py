@@ -142,8 +142,10 @@ class SearchService:
             calibration,
         )
 
-    async def find_similar(self, name: str, limit: int) -> list[ToolMatch]:
+    async def find_similar(self, name: str, limit: int, *, within: tuple[str, ...] | None = None) -> list[ToolMatch]:
         """Tools whose texts mean what this one's do, most alike first; none while the tool waits for its embedding.
+
+        With `within`, both it and they are in one of these toolsets.
 
         Raises:
             ToolNotFound: No active tool has this name.
@@ -152,28 +154,31 @@ class SearchService:
         if self.embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
         model, _ = self.embed
+        condition, values = ToolFilter(within=within).to_sql(3)
         vector_type = f"halfvec({model.dimensions})"
         rows = await self._database.fetch(
             f"""
             with origin as (
                 select e.tool_id, e.embedding::{vector_type} as embedding
                 from tools t join embeddings e on e.tool_id = t.id and e.model_id = {model.id}
-                where t.name = $1 and t.active
+                where t.name = $1 and {condition}
             ), near as materialized (
                 select e.tool_id, 1 - (e.embedding::{vector_type} <=> (select embedding from origin)) as cosine
                 from embeddings e
                 where e.model_id = {model.id} and exists (select from origin)
+                    {"" if within is None else f"and e.tool_id in (select t.id from tools t where {condition})"}
                 order by e.embedding::{vector_type} <=> (select embedding from origin) limit $2 + 20
             )
             select {COLUMNS}, near.cosine
             from near join tools t on t.id = near.tool_id
-            where t.active and t.name <> $1 order by near.cosine desc, t.name limit $2
+            where {condition} and t.name <> $1 order by near.cosine desc, t.name limit $2
             """,
             name,
             limit,
+            *values,
         )
-        if not rows and await self._repository.get_tool(name) is None:
-            raise ToolNotFound(name, await self._repository.near_names(name))
+        if not rows and await self._repository.get_tool(name, within=within) is None:
+            raise ToolNotFound(name, await self._repository.near_names(name, within=within))
         return [ToolMatch(to_tool(row), round(min(max(row["cosine"], 0.0), 1.0), 4)) for row in rows]
 
     async def find_duplicates(self, least: float, report: Callable[[int, int], None]) -> list[Duplicate]:

@@ -34,6 +34,8 @@ class ToolFilter(Struct, frozen=True):
     metadata: dict[str, Any] | UnsetType = UNSET
     active_only: bool = True
     toolset_id: int | None = None
+    within: tuple[str, ...] | None = None
+    """Only tools of these toolsets: all that the caller may see; None: of any, or of none."""
 
     def to_sql(self, first_parameter: int) -> tuple[str, list[Any]]:
         """A condition over `tools t`, and its parameters, numbered from the given one on."""
@@ -54,12 +56,23 @@ class ToolFilter(Struct, frozen=True):
             values.append(self.toolset_id)
             number = first_parameter + len(values) - 1
             conditions.append(f"t.id in (select m.tool_id from toolset_members m where m.toolset_id = ${number})")
+        if self.within is not None:
+            values.append(list(self.within))
+            conditions.append(_is_within(first_parameter + len(values) - 1))
         return " and ".join(conditions) or "true", values
 
     @property
     def is_selective(self) -> bool:
         """Whether it asks for more than active tools."""
         return self != ToolFilter(active_only=self.active_only)
+
+
+def _is_within(number: int) -> str:
+    """A condition over `tools t`: in one of the toolsets whose names the parameter has; null stands for all tools."""
+    return (
+        f"(${number}::text[] is null or t.id in (select m.tool_id from toolset_members m "
+        f"join toolsets s on s.id = m.toolset_id where s.name = any(${number}::text[]) and s.deleted_at is null))"
+    )
 
 
 class StoredTool(Struct, frozen=True):
@@ -132,10 +145,15 @@ class ToolRepository:
         )
         return Page([to_tool(row) for row in rows if row["name"] is not None], rows[0]["total"])
 
-    async def get_tool(self, name: str, *, active_only: bool = True) -> StoredTool | None:
-        """The tool with this name."""
+    async def get_tool(
+        self, name: str, *, active_only: bool = True, within: tuple[str, ...] | None = None
+    ) -> StoredTool | None:
+        """The tool with this name, if it is in one of some toolsets."""
         row = await self._database.fetch_row(
-            f"select {COLUMNS} from tools t where t.name = $1 and (t.active or not $2)", name, active_only
+            f"select {COLUMNS} from tools t where t.name = $1 and (t.active or not $2) and {_is_within(3)}",
+            name,
+            active_only,
+            within,
         )
         return to_tool(row) if row else None
 
@@ -149,10 +167,12 @@ class ToolRepository:
         given = row["implementation"]
         return to_tool(row), None if given is None else msgspec.json.decode(given, type=dict[str, Any])
 
-    async def near_names(self, name: str, limit: int = 3, *, toolset_id: int | None = None) -> list[str]:
+    async def near_names(
+        self, name: str, limit: int = 3, *, toolset_id: int | None = None, within: tuple[str, ...] | None = None
+    ) -> list[str]:
         """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
         rows = await self._database.fetch(
-            """
+            f"""
             with words as (select id from lexemes where lexeme = any($1::text[])),
             near as (
                 (select p.tool_id from words join postings p on p.lexeme_id = words.id
@@ -162,20 +182,23 @@ class ToolRepository:
             )
             select t.name from near join tools t on t.id = near.tool_id where t.active
             and ($3::int is null or t.id in (select m.tool_id from toolset_members m where m.toolset_id = $3))
+            and {_is_within(4)}
             """,
             sorted(set(lexemes(split_name(name[:256])))),
             name_key(name)[:4],
             toolset_id,
+            within,
         )
         return get_close_matches(name[:256], [row["name"] for row in rows], n=limit, cutoff=0.5)
 
-    async def count_categories(self) -> list[tuple[str, int]]:
+    async def count_categories(self, *, within: tuple[str, ...] | None = None) -> list[tuple[str, int]]:
         """Categories of active tools and how many tools each has, largest first."""
         rows = await self._database.fetch(
-            """
-            select coalesce(category, 'uncategorized') as category, count(*) as tools
-            from tools where active group by 1 order by 2 desc, 1
-            """
+            f"""
+            select coalesce(t.category, 'uncategorized') as category, count(*) as tools
+            from tools t where t.active and {_is_within(1)} group by 1 order by 2 desc, 1
+            """,
+            within,
         )
         return [(row["category"], row["tools"]) for row in rows]
 

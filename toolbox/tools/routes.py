@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from toolbox.auth.callers import Caller
 from toolbox.errors import ToolNotFound
 from toolbox.problems import problem_responses
 from toolbox.tools.repository import ToolRepository
@@ -37,6 +38,7 @@ ToolName = Annotated[str, PathParameter(min_length=1, max_length=256)]
 async def list_tools(
     data: JSONBody[ListRequest],
     tools: NamedDependency[ToolRepository],
+    caller: NamedDependency[Caller],
     limit: Annotated[int | None, QueryParameter(ge=1, le=1000)] = None,
     offset: Annotated[int | None, QueryParameter(ge=0, le=1_000_000_000, schema_extra={"minimum": 0})] = None,
 ) -> Response[bytes]:
@@ -46,7 +48,7 @@ async def list_tools(
     and `offset` in the URL, which win over those in the body.
     """
     limit, offset = limit or data.limit, data.offset if offset is None else offset
-    page = await tools.list_tools(data.to_filter(), limit=limit, offset=offset)
+    page = await tools.list_tools(data.to_filter(caller), limit=limit, offset=offset)
     headers = {"X-Total-Count": str(page.total)}
     if offset + limit < page.total:
         headers["Link"] = f'</mcp/list_tools?limit={limit}&offset={offset + limit}>; rel="next"'
@@ -62,18 +64,23 @@ async def list_tools(
     },
     scope="tools:read",
 )
-async def get_tool(name: ToolName, tools: NamedDependency[ToolRepository]) -> Response[bytes]:
+async def get_tool(
+    name: ToolName, tools: NamedDependency[ToolRepository], caller: NamedDependency[Caller]
+) -> Response[bytes]:
     """Everything about one active tool."""
-    tool = await tools.get_tool(name)
+    tool = await tools.get_tool(name, within=caller.within)
     if tool is None:
-        raise ToolNotFound(name, await tools.near_names(name))
+        raise ToolNotFound(name, await tools.near_names(name, within=caller.within))
     return _json(to_detail(tool))
 
 
 @get("/categories", summary="Count tools by category", responses=problem_responses(503), scope="tools:read")
-async def list_categories(tools: NamedDependency[ToolRepository]) -> list[CategoryCount]:
+async def list_categories(
+    tools: NamedDependency[ToolRepository], caller: NamedDependency[Caller]
+) -> list[CategoryCount]:
     """Categories of active tools, largest first."""
-    return [CategoryCount(category, count) for category, count in await tools.count_categories()]
+    counted = await tools.count_categories(within=caller.within)
+    return [CategoryCount(category, count) for category, count in counted]
 
 
 def _json(value: object, headers: dict[str, str] | None = None) -> Response[bytes]:

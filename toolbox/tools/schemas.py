@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from toolbox.auth.callers import Caller
 from toolbox.definitions import Moment, ToolAnnotations, ToolExample
 from toolbox.tools.repository import StoredTool, ToolFilter
 
@@ -25,14 +26,15 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     limit: Limit = 100
     offset: Offset = 0
 
-    def to_filter(self) -> ToolFilter:
-        """The part that says which tools."""
+    def to_filter(self, caller: Caller) -> ToolFilter:
+        """The part that says which tools, of those that the caller may see."""
         return ToolFilter(
             category=self.category,
             tags=tuple(self.tags),
             source=self.source,
             metadata=self.metadata,
             active_only=self.active_only,
+            within=caller.within,
         )
 
 

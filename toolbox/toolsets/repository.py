@@ -1,6 +1,6 @@
 """Toolsets in PostgreSQL: reading them, and writing them so that nobody sees a toolset with yesterday's members."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -58,15 +58,19 @@ class ToolsetRepository:
         version: str | None = None,
         updated_since: datetime | None = None,
         with_deleted: bool = False,
+        names: Sequence[str] | None = None,
     ) -> list[Toolset]:
-        """Toolsets in the order of their names; `search` is part of the name, as it is behind `prefix`."""
+        """Toolsets in the order of their names, of the given ones if there are `names`.
+
+        `search` is part of the name, as it is behind `prefix`.
+        """
         rows = await self._database.fetch(
             f"""
             select {_COLUMNS} from toolsets s
             where s.name collate "C" > $1 and ($3 = '' or strpos(lower($7 || s.name), lower($3)) > 0)
               and ($4::text is null or s.version = $4)
               and ($5::timestamptz is null or s.updated_at >= $5)
-              and ($6 or s.deleted_at is null)
+              and ($6 or s.deleted_at is null) and ($8::text[] is null or s.name = any($8))
             order by s.name collate "C" limit $2
             """,
             after,
@@ -76,6 +80,7 @@ class ToolsetRepository:
             updated_since,
             with_deleted,
             prefix,
+            names,
         )
         return [_to_toolset(row) for row in rows]
 

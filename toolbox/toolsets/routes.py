@@ -13,6 +13,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Meta, Struct
 
+from toolbox.auth.callers import Caller
 from toolbox.errors import InvalidRequest, NotFound, ToolboxError
 from toolbox.settings import Settings
 from toolbox.toolsets.registry import read_cursor, to_list, to_namespace, to_server
@@ -39,7 +40,10 @@ class VersionsQuery(Struct, frozen=True):
 
 @get("/v0.1/servers", scope="tools:read")
 async def list_servers(
-    request: Request[Any, Any, Any], toolsets: NamedDependency[ToolsetService], settings: NamedDependency[Settings]
+    request: Request[Any, Any, Any],
+    toolsets: NamedDependency[ToolsetService],
+    settings: NamedDependency[Settings],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
     """Servers in the order of their names; with `updated_since`, those that were deleted too."""
     query = _read_query(request, ListQuery)
@@ -52,6 +56,7 @@ async def list_servers(
         version=None if query.version == "latest" else query.version,
         updated_since=query.updated_since,
         with_deleted=query.include_deleted or query.updated_since is not None,
+        names=caller.within,
     )
     return _json(to_list(found, base_url, query.limit))
 
@@ -63,9 +68,10 @@ async def list_versions(
     name: FromPath[str],
     toolsets: NamedDependency[ToolsetService],
     settings: NamedDependency[Settings],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
     """The versions of one server: there is one. In the URL its name is one segment, `namespace%2Fname`."""
-    toolset = await _find(request, namespace, name, toolsets, settings)
+    toolset = await _find(request, namespace, name, toolsets, settings, caller)
     return _json(to_list([toolset], read_base_url(request, settings)))
 
 
@@ -77,9 +83,10 @@ async def get_version(
     version: FromPath[str],
     toolsets: NamedDependency[ToolsetService],
     settings: NamedDependency[Settings],
+    caller: NamedDependency[Caller],
 ) -> Response[bytes]:
     """One version of a server, or the `latest`."""
-    toolset = await _find(request, namespace, name, toolsets, settings)
+    toolset = await _find(request, namespace, name, toolsets, settings, caller)
     if version not in {"latest", toolset.definition.version}:
         raise NotFound(f"{name[:100]!r} has no version {version[:100]!r}; it is at {toolset.definition.version}")
     return _json(to_server(toolset, read_base_url(request, settings)))
@@ -91,10 +98,15 @@ def read_base_url(request: Request[Any, Any, Any], settings: Settings) -> str:
 
 
 async def _find(
-    request: Request[Any, Any, Any], namespace: str, name: str, toolsets: ToolsetService, settings: Settings
+    request: Request[Any, Any, Any],
+    namespace: str,
+    name: str,
+    toolsets: ToolsetService,
+    settings: Settings,
+    caller: Caller,
 ) -> Toolset:
     query = _read_query(request, VersionsQuery)
-    if namespace == to_namespace(read_base_url(request, settings)):
+    if namespace == to_namespace(read_base_url(request, settings)) and caller.sees_toolset(name):
         found = await toolsets.repository.get_toolset(name, with_deleted=query.include_deleted)
         if found:
             return found
