@@ -28,8 +28,14 @@ T = TypeVar("T")
 class BatchWriter(Generic[T]):
     """Collects rows and inserts them together."""
 
-    def __init__(self, insert: Callable[[list[T]], Awaitable[None]], what: str) -> None:
-        """`insert` writes some rows or none; `what` names them in the log."""
+    def __init__(
+        self, insert: Callable[[list[T]], Awaitable[None]], what: str, *, linger_seconds: float = LINGER_SECONDS
+    ) -> None:
+        """`insert` writes some rows or none; `what` names them in the log.
+
+        A row that nobody waits for is written after `linger_seconds`, with all that have come meanwhile.
+        """
+        self._linger_seconds = linger_seconds
         self._insert = insert
         self._what = what
         self._buffer: deque[tuple[T, asyncio.Future[None] | None]] = deque()
@@ -87,24 +93,36 @@ class BatchWriter(Generic[T]):
     async def _write_batches(self) -> None:
         while True:
             await self._wake.wait()
-            await self._gather()
+            if not self._is_closing:
+                await self._gather()
             self._wake.clear()
-            while self._buffer:
-                if not await self._write_batch() and self._is_closing:
-                    lost = len(self._buffer)
-                    self._count_dropped(lost)
-                    logger.error("rows are lost: the database is gone at shutdown", of=self._what, lost=lost)
-                    return
-            if self._is_closing:
+            if not await self._write_rows(len(self._buffer)):
+                lost = len(self._buffer)
+                self._count_dropped(lost)
+                logger.error("rows are lost: the database is gone at shutdown", of=self._what, lost=lost)
                 return
+            if self._buffer:  # they came meanwhile, and others may follow: each batch has its price
+                self._wake.set()
+            elif self._is_closing:
+                return
+
+    async def _write_rows(self, due: int) -> bool:
+        """Write so many; false if that cannot be, and the process ends."""
+        while due > 0 and self._buffer:
+            written = await self._write_batch()
+            if not written and self._is_closing:
+                return False
+            due -= written
+        return True
 
     async def _gather(self) -> None:
         """Let rows that nobody waits for come together; one that somebody waits for is written at once."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._is_urgent.wait(), LINGER_SECONDS)
+            await asyncio.wait_for(self._is_urgent.wait(), self._linger_seconds)
         self._is_urgent.clear()
 
-    async def _write_batch(self) -> bool:
+    async def _write_batch(self) -> int:
+        """Write some; how many they were, 0 while the database does not answer."""
         batch = [self._buffer.popleft() for _ in range(min(MAX_BATCH, len(self._buffer)))]
         try:
             await self._insert_or_drop([row for row, _ in batch])
@@ -112,11 +130,11 @@ class BatchWriter(Generic[T]):
             logger.warning("rows wait for the database", of=self._what, waiting=len(batch), reason=error.message)
             self._buffer.extendleft(reversed(batch))
             await asyncio.sleep(0 if self._is_closing else RETRY_SECONDS)
-            return False
+            return 0
         for _, written in batch:
             if written and not written.done():
                 written.set_result(None)
-        return True
+        return len(batch)
 
     async def _insert_or_drop(self, rows: list[T]) -> None:
         """Insert all; if something in one of them cannot be stored, halve until only that one is left out."""

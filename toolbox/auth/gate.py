@@ -12,6 +12,7 @@ from toolbox.auth.authentication import Authenticator
 from toolbox.auth.callers import NOBODY
 from toolbox.auth.challenges import Challenges
 from toolbox.errors import DatabaseUnavailable, Unauthenticated
+from toolbox.request_context import REQUEST
 from toolbox.settings import Settings
 
 
@@ -30,7 +31,9 @@ class Gate:
             state = scope.setdefault("state", {})
             state["challenge"] = self._challenges.write
             try:
-                state["caller"] = await self._get_authenticator().identify(scope["headers"])
+                caller = state["caller"] = await self._get_authenticator().identify(scope["headers"])
+                if facts := REQUEST.get():
+                    facts.caller = caller.name
             except (Unauthenticated, DatabaseUnavailable) as refusal:
                 state["caller"], state["refusal"] = NOBODY, refusal
         await self._app(scope, receive, send)

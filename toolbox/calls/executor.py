@@ -20,6 +20,7 @@ from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.base import InnerCall, ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.registry import RegisteredTool
+from toolbox.waiting import TimeLimit, Watched
 
 logger = structlog.get_logger(__name__)
 
@@ -181,16 +182,15 @@ class Executor:
 async def _attempt(
     registered: RegisteredTool, arguments: dict[str, Any], context: ToolContext, limit: float
 ) -> Outcome:
-    time_limit = asyncio.timeout(limit)
+    time_limit = TimeLimit(limit)
     try:
-        async with time_limit:
-            result = await registered.tool.call(arguments, context)
+        result = await Watched(registered.tool.call(arguments, context), lambda: time_limit)
     except ToolError as error:
         return Outcome(error_code="tool_failed", error_message=str(error))
     except (InvalidArguments, MissingCapability, InputRequired, TaskRequired):
         raise
     except BaseException as error:
-        if time_limit.expired() and isinstance(error, TimeoutError):
+        if time_limit.has_expired and isinstance(error, TimeoutError):
             return Outcome(error_code="tool_timeout", error_message=f"{context.tool_name} took longer than {limit:g} s")
         # A tool is foreign code: neither its crash, nor its exit(), nor a stray cancellation takes the server with it.
         if not isinstance(error, Exception | SystemExit) and _comes_from_outside(error):

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from msgspec import Struct, structs
@@ -19,6 +19,7 @@ from toolbox.calls.history import CallRecord, History
 from toolbox.calls.results_store import ReadPage, ResultStore
 from toolbox.definitions import ToolResult
 from toolbox.errors import DatabaseUnavailable, ToolboxError, ToolError
+from toolbox.ids import new_id
 from toolbox.learning.recorder import UseRecorder
 from toolbox.metrics import CALL_SECONDS, CALLS
 from toolbox.request_context import REQUEST
@@ -141,7 +142,7 @@ class CallService:
             raise
 
     async def _call(self, tool: RegisteredTool, request: CallRequest, *, durable: bool) -> CallResult:
-        execution_id = request.execution_id or uuid4()
+        execution_id = request.execution_id or new_id()
         started_at, start = datetime.now(UTC), time.perf_counter()
         if facts := REQUEST.get():
             facts.caller, facts.tool = request.caller.name, tool.name

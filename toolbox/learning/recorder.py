@@ -30,6 +30,10 @@ MAX_USES = 200
 """Uses kept of one tool: by one caller, and in all; the newest stay. With more, one could crowd out others."""
 
 
+LINGER_SECONDS = 0.25
+"""How long what happened waits for more to be written with it."""
+
+
 class Search(Struct, frozen=True):
     """A search, and the tools that it showed."""
 
@@ -56,15 +60,21 @@ class UseRecorder:
     def __init__(self, database: Database, embed: tuple[Model, Embedder] | None) -> None:
         self._database = database
         self._embed = embed
-        self._writer = BatchWriter[Happened](self._write, "searches and uses")
+        self._writer = BatchWriter[Happened](self._write, "searches and uses", linger_seconds=LINGER_SECONDS)
+        self._noted = set[tuple[str, str]]()
+        """Callers and tools of calls that wait: another one right after it would say nothing new."""
 
     def searched(self, caller: str, query: str, shown: Sequence[int]) -> None:
         """Note a search."""
         if shown:
+            self._noted.clear()  # the next call may belong to this one
             self._writer.add(Search(caller, query[:MAX_QUERY], list(shown), datetime.now(UTC)))
 
     def called(self, caller: str, tool_name: str) -> None:
         """Note a call that worked."""
+        if (caller, tool_name) in self._noted:
+            return
+        self._noted.add((caller, tool_name))
         self._writer.add(Call(caller, tool_name, datetime.now(UTC)))
 
     @property
@@ -80,6 +90,7 @@ class UseRecorder:
 
     async def _write(self, happened: list[Happened]) -> None:
         """Searches first: a call may belong to one of the same batch."""
+        self._noted.clear()
         searches = [one for one in happened if isinstance(one, Search)]
         calls = [one for one in happened if isinstance(one, Call)]
         async with self._database.transaction() as connection:

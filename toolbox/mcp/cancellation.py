@@ -5,11 +5,12 @@ In the stateless era a client closes the connection. In the handshake era that m
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from toolbox.mcp.messages import MessageId
 from toolbox.mcp.streams import Channel
+from toolbox.waiting import Watched
 
 T = TypeVar("T")
 
@@ -34,40 +35,36 @@ async def attended(
     Raises:
         CancelledByClient: The client went first, and work is cancelled.
     """
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - a coroutine runs in a task
-    attendant = _Attendant(receive, channel, task, until_disconnect)
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if not attendant.has_cancelled or task.uncancel() > 0:  # somebody else wants this to end
-            raise
-        raise CancelledByClient from None
-    finally:
-        attendant.stop()
+    return await Watched(work, lambda: _Attendant(receive, channel, until_disconnect=until_disconnect))
 
 
 class _Attendant:
-    """Looks after one request that takes its time."""
+    """Looks after one request that has to wait, and takes its time."""
 
-    def __init__(
-        self, receive: Callable[[], Awaitable[Any]], channel: Channel, task: "asyncio.Task[Any]", until_disconnect: bool
-    ) -> None:
-        self.has_cancelled = False
+    def __init__(self, receive: Callable[[], Awaitable[Any]], channel: Channel, *, until_disconnect: bool) -> None:
+        self._has_cancelled = False
         self._receive = receive
         self._channel = channel
-        self._task = task
         self._until_disconnect = until_disconnect
         self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._start)
 
-    def stop(self) -> None:
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._task = task
+        self._timer = self._loop.call_later(PATIENCE_SECONDS, self._start)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._timer.cancel()
         if self._watcher:
             self._watcher.cancel()
+        # If somebody else wants this to end, too, that counts.
+        if kind is asyncio.CancelledError and self._has_cancelled and self._task.uncancel() == 0:
+            raise CancelledByClient from None
 
     def _start(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._attend())
+        self._watcher = self._loop.create_task(self._attend())
 
     async def _attend(self) -> None:
         leaving = asyncio.ensure_future(self._until_gone())
@@ -77,7 +74,7 @@ class _Attendant:
         finally:
             leaving.cancel()
         if self._until_disconnect:
-            self.has_cancelled = True
+            self._has_cancelled = True
             self._task.cancel()
 
     async def _until_gone(self) -> None:
@@ -92,18 +89,20 @@ class Running:
         self._tasks = dict[tuple[str, MessageId], asyncio.Task[Any]]()
         self._cancelled = set[asyncio.Task[Any]]()
 
-    @contextlib.asynccontextmanager
-    async def request(self, session_id: str, request_id: MessageId) -> AsyncIterator[None]:
-        """Let the block be cancelled by name.
+    def run(self, session_id: str, request_id: MessageId, work: Awaitable[T]) -> Awaitable[T]:
+        """What work comes to; while it has to wait it can be cancelled by name.
 
         Raises:
             CancelledByClient: It was.
         """
+        if not session_id:  # whoever has no session could name the request of somebody else
+            return work
+        return Watched(work, lambda: self._named((session_id, request_id)))
+
+    @contextlib.contextmanager
+    def _named(self, key: tuple[str, MessageId]) -> Iterator[None]:
         task = asyncio.current_task()
-        if not session_id or task is None:  # whoever has no session could name the request of somebody else
-            yield
-            return
-        key = (session_id, request_id)
+        assert task is not None  # noqa: S101 - what waits is a task
         self._tasks[key] = task
         try:
             yield

@@ -213,8 +213,9 @@ async def _try_to_answer(
 ) -> tuple[bytes | None, int | None]:
     """The answer, and its code if it is an error."""
     try:
-        async with server.conversations.running.request(sender.session.id, request.id):
-            answered = encode_result(request.id, await _run_method(server, request, sender))
+        work = _run_method(server, request, sender)
+        result = await server.conversations.running.run(sender.session.id, request.id, work)
+        answered = encode_result(request.id, result)
     except CancelledByClient:
         count(method, sender.version.name, "cancelled")
         return None, None

@@ -3,7 +3,7 @@
 An error never carries `id: null`: no version of MCP allows it. The id is left out where it is not known.
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -107,9 +107,20 @@ def read_params(params: Raw, wanted: type[T], method: str) -> T:
         ProtocolError: They are not what the method takes.
     """
     try:
-        return msgspec.json.decode(params, type=wanted)
+        return cast("T", _DECODERS[wanted].decode(params))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(INVALID_PARAMS, f"params of {method}: {error}") from error
+
+
+class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
+    """To read a type costs more than to read most parameters."""
+
+    def __missing__(self, wanted: Any) -> msgspec.json.Decoder[Any]:
+        decoder = self[wanted] = msgspec.json.Decoder(wanted)
+        return decoder
+
+
+_DECODERS = _Decoders()
 
 
 def encode_result(id: MessageId, result: Struct | Raw) -> bytes:  # noqa: A002 - JSON-RPC's own word
