@@ -10,6 +10,7 @@ from toolbox.errors import ToolboxError
 
 COMMANDS = {
     "serve": ("toolbox.cli.serve:serve", "Serve MCP and REST."),
+    "health": ("toolbox.cli.health:health", "Ask whether the server of this machine is ready."),
     "worker": ("toolbox.cli.worker:worker", "Work the queue beside the server."),
     "find": ("toolbox.cli.use:find", "Find tools by what they do."),
     "call": ("toolbox.cli.use:call", "Call a tool."),
