@@ -1,5 +1,6 @@
 """Real parts for tests: one PostgreSQL with pgvector and one Valkey a run, a fresh database a test."""
 
+import os
 import shutil
 import tempfile
 import threading
@@ -39,8 +40,11 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(short_folder: Path) -> Iterator[str]:
-    """The URL of a running PostgreSQL 18 with pgvector."""
-    with run_postgres(short_folder / "data", command="tests", server_url="tests", durable=False) as url:
+    """The URL of a running PostgreSQL with pgvector, of the version that TEST_POSTGRES names (18, or 16)."""
+    version = int(os.environ.get("TEST_POSTGRES", "18"))
+    with run_postgres(
+        short_folder / "data", command="tests", server_url="tests", version=version, durable=False
+    ) as url:
         yield url
 
 
