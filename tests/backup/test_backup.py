@@ -13,14 +13,16 @@ import pytest
 from msgspec import structs
 
 from tests.conftest import execute
+from toolbox.auth.callers import LOCAL
 from toolbox.backup.archive import Reader
 from toolbox.backup.dump import write_backup
 from toolbox.backup.restore import restore_backup
 from toolbox.backup.tables import HISTORY, LEFT_OUT, SEEDED, read_tables
-from toolbox.database import migrate, newest_revision
-from toolbox.definitions import ANONYMOUS
+from toolbox.database import migrate, newest_revision, open_database
 from toolbox.errors import InvalidBackup, InvalidRequest
 from toolbox.search.schemas import FindRequest
+from toolbox.secrets.store import SecretStore
+from toolbox.secrets.vault import Vault
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 
@@ -34,7 +36,7 @@ TOOL = """
 
 async def back_up(url: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    await write_backup(url, file, **{"with_history": True, "secret_key": None} | options)
+    await write_backup(url, file, **{"with_history": True, "secret_keys": []} | options)
     return file.getvalue()
 
 
@@ -60,7 +62,7 @@ class Rows:
 
 
 async def find(services: Services) -> list[Any]:
-    wanted = [FindRequest(query=query, limit=10).to_query(services.settings, ANONYMOUS) for query in QUERIES]
+    wanted = [FindRequest(query=query, limit=10).to_query(services.settings, LOCAL) for query in QUERIES]
     found = [await services.search.find_tools(query) for query in wanted]
     return [[(match.tool.name, match.similarity) for match in result.matches] for result in found]
 
@@ -147,7 +149,7 @@ async def test_a_backup_is_of_one_moment_while_others_write(database_url: str) -
 
     writers = [asyncio.create_task(write(number)) for number in range(3)]
     await written.wait()
-    ends = [await write_backup(database_url, io.BytesIO(), with_history=True, secret_key=None) for _ in range(5)]
+    ends = [await write_backup(database_url, io.BytesIO(), with_history=True, secret_keys=[]) for _ in range(5)]
     ended = True
     await asyncio.gather(*writers)
     counts = [(end.tables["models"].rows, end.tables["shared_secrets"].rows) for end in ends]
@@ -234,6 +236,17 @@ async def test_a_wrong_or_damaged_file_leaves_the_database_as_it_was(used: str) 
     assert {name: rows for name, rows in after.items() if name not in LEFT_OUT} == {
         name: rows for name, rows in before.items() if name not in LEFT_OUT
     }
+
+
+async def test_secrets_stay_sealed(database_url: str, empty_database_url: str) -> None:
+    key = b"a key of sixteen or more"
+    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        await SecretStore(database, Vault([key])).set_secret("token", "hunter2 in clear")
+    content = await back_up(database_url, secret_keys=[key])
+    assert not [clear for clear in (b"hunter2", key) if clear in gzip.decompress(content)]
+    await restore(empty_database_url, content)
+    async with open_database(empty_database_url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        assert await SecretStore(database, Vault([key])).get("token") == "hunter2 in clear"
 
 
 async def test_a_database_that_a_server_uses_is_not_restored(used: str, settings: Settings) -> None:

@@ -103,7 +103,7 @@ def test_production_has_limits_and_takes_secrets_from_files(base: dict[str, Any]
 
 
 def test_what_it_sets_is_a_setting(base: dict[str, Any]) -> None:
-    known = {name for name, _, _ in describe_settings()} | {"API_KEY"}
+    known = {name for name, _, _ in describe_settings()}
     assert base["services"]["toolbox"]["environment"].keys() <= known
 
 

@@ -14,10 +14,10 @@ def test_a_backup_of_a_running_server_is_brought_back_elsewhere(
     serve: Callable[..., Server], data_dir: Path, tmp_path: Path
 ) -> None:
     here, elsewhere = {"DATA_DIR": str(data_dir)}, {"DATA_DIR": str(data_dir.with_name("elsewhere"))}
-    server = serve(**here, SECRET_KEY="one")
+    server = serve(**here, SECRET_KEY="a key of sixteen or more")
     found = run_toolbox("find", "turn a table into JSON", "--json", **here).stdout
     file = tmp_path / "toolbox.backup"
-    made = run_toolbox("backup", str(file), **here, SECRET_KEY="one")
+    made = run_toolbox("backup", str(file), **here, SECRET_KEY="a key of sixteen or more")
     assert made.returncode == 0, made.stderr
     assert (file.stat().st_mode & 0o777, list(tmp_path.iterdir())) == (0o600, [file])
     refused = run_toolbox("restore", str(file), "--replace", **here)

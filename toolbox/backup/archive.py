@@ -50,8 +50,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     made_at: datetime
     revision: str
     has_history: bool
-    key_fingerprint: str | None
-    """Tells whether SECRET_KEY is still the one under which keys and secrets were stored; None: none was set."""
+    key_fingerprints: tuple[str, ...]
+    """Tell whether SECRET_KEY still has the keys under which secrets were stored; none if it was not set."""
     tables: tuple[Table, ...]
 
 

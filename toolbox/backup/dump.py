@@ -1,23 +1,23 @@
 """Writing a backup: one snapshot, read while everything else goes on."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
 import asyncpg
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from toolbox.backup.archive import FORMAT, End, Manifest, Table, Writer
 from toolbox.backup.tables import HISTORY, LEFT_OUT, REVISION_TABLE, read_tables
 from toolbox.database import open_connection
 from toolbox.errors import InvalidRequest
-from toolbox.settings import Secret
+from toolbox.seals import derive_key
 from toolbox.version import VERSION
 
+FINGERPRINT_BYTES = 16
 
-async def write_backup(url: str, file: IO[bytes], *, with_history: bool, secret_key: Secret | None) -> End:
+
+async def write_backup(url: str, file: IO[bytes], *, with_history: bool, secret_keys: Sequence[bytes]) -> End:
     """Write all that the database holds, as it is at one moment; nobody has to wait for it.
 
     Raises:
@@ -25,19 +25,16 @@ async def write_backup(url: str, file: IO[bytes], *, with_history: bool, secret_
         DatabaseUnavailable: PostgreSQL does not answer.
     """
     async with _snapshot(url) as connection:
-        manifest = await _describe(connection, with_history, secret_key)
+        manifest = await _describe(connection, with_history, secret_keys)
         writer = Writer(file, manifest)
         for table in manifest.tables:
             await _write_rows(connection, writer, table)
         return writer.close()
 
 
-def fingerprint(secret_key: Secret | None) -> str | None:
-    """Tells one SECRET_KEY from another, and nothing about either."""
-    if secret_key is None:
-        return None
-    derived = HKDF(algorithm=SHA256(), length=16, salt=None, info=b"toolbox backup")
-    return derived.derive(secret_key.reveal().encode()).hex()
+def fingerprints(secret_keys: Sequence[bytes]) -> tuple[str, ...]:
+    """Tell one key from another, and nothing about either."""
+    return tuple(derive_key(key, "backup")[:FINGERPRINT_BYTES].hex() for key in secret_keys)
 
 
 @contextlib.asynccontextmanager
@@ -53,7 +50,7 @@ async def _snapshot(url: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
 
-async def _describe(connection: asyncpg.Connection, with_history: bool, secret_key: Secret | None) -> Manifest:
+async def _describe(connection: asyncpg.Connection, with_history: bool, secret_keys: Sequence[bytes]) -> Manifest:
     if await connection.fetchval("select to_regclass($1)", REVISION_TABLE) is None:
         raise InvalidRequest("there is nothing to back up: ToolBox has never used this database")
     tables = await read_tables(connection)
@@ -64,7 +61,7 @@ async def _describe(connection: asyncpg.Connection, with_history: bool, secret_k
         made_at=datetime.now(UTC),
         revision=await connection.fetchval(f"select version_num from {REVISION_TABLE}"),
         has_history=with_history,
-        key_fingerprint=fingerprint(secret_key),
+        key_fingerprints=fingerprints(secret_keys),
         tables=tuple(table for table in tables if table.name not in left_out),
     )
 

@@ -11,7 +11,7 @@ from typing import IO
 import click
 
 from toolbox.backup.archive import End, Manifest, Reader
-from toolbox.backup.dump import fingerprint, write_backup
+from toolbox.backup.dump import fingerprints, write_backup
 from toolbox.backup.restore import restore_backup
 from toolbox.cli.backend import local_settings
 from toolbox.cli.output import count
@@ -29,8 +29,8 @@ def backup(file: Path, without_history: bool) -> None:
     both, at two places. Work that waits or runs is left out.
     """
     with local_settings("backup") as settings, _written(file) as target:
-        key = settings.secret_key
-        end = asyncio.run(write_backup(_url(settings), target, with_history=not without_history, secret_key=key))
+        keys = settings.secret_keys
+        end = asyncio.run(write_backup(_url(settings), target, with_history=not without_history, secret_keys=keys))
     size = "" if str(file) == "-" else f" in {file.stat().st_size / 1e6:.1f} MB"
     click.echo(f"{file}: {_describe(end)}{size}", err=True)
 
@@ -106,9 +106,11 @@ def _describe(end: End) -> str:
 
 
 def _warn_of_key(manifest: Manifest, settings: Settings) -> None:
-    if manifest.key_fingerprint != fingerprint(settings.secret_key):
+    if not set(manifest.key_fingerprints) <= set(fingerprints(settings.secret_keys)):
         click.echo(
-            "SECRET_KEY is not the one of the backup: its secrets and keys cannot be used without that", err=True
+            "SECRET_KEY is not the one of the backup: its keys and secrets cannot be used without that "
+            "(SECRET_KEY=new,old opens both)",
+            err=True,
         )
 
 
