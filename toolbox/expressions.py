@@ -40,6 +40,28 @@ class Selection:
             except (JMESPathError, RecursionError) as error:
                 raise InvalidDefinition(f"{where}: {text[:100]!r} is no JMESPath: {error!s:.200}") from error
 
+    def find_members(self, name: str) -> tuple[frozenset[str], bool]:
+        """The members of a member of the document that an expression names, and whether it may look at others too.
+
+        `steps.a.b` names `a`; `steps.*`, `@` or `values(@)` may look at all.
+        """
+        named, sees_all, pending = set[str](), False, [self._tree]
+        while pending:
+            node = pending.pop()
+            children = [child for child in node.get("children", ()) if isinstance(child, dict)]
+            first = children[0] if children else {}
+            if node["type"] == "subexpression" and first.get("type") == "field" and first.get("value") == name:
+                after = children[1] if len(children) > 1 else {}
+                if after.get("type") == "field":
+                    named.add(str(after["value"]))
+                    continue
+            if node["type"] == "field" and node.get("value") == name:
+                sees_all = True
+            if node["type"] in {"current", "identity"}:
+                sees_all = True
+            pending.extend(children)
+        return frozenset(named), sees_all
+
     def select(self, document: Any) -> Any:
         """The selected part.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import structlog
 from msgspec import Struct
 
 from toolbox.addresses import AddressPolicy
+from toolbox.audit import AuditEntry, record
 from toolbox.auth.authentication import Authenticator
 from toolbox.auth.key_secrets import KeyDigests
 from toolbox.auth.service import KeyService
@@ -42,8 +44,11 @@ from toolbox.settings import Settings
 from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
+from toolbox.tools.base import ToolContext
+from toolbox.tools.composed import ComposedKind
 from toolbox.tools.kinds import Kind, Kinds, LazyKind
 from toolbox.tools.loading import ToolLoader
+from toolbox.tools.processes import Workshop
 from toolbox.tools.registry import Registry
 from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
@@ -195,7 +200,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
         secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
         events.subscribe("secrets", lambda _event: secrets.forget())
-        kinds = await stack.enter_async_context(_open_kinds(settings, secrets))
+        kinds = await stack.enter_async_context(_open_kinds(settings, database, secrets))
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
         history = History(database)
@@ -254,7 +259,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
 
 
 @contextlib.asynccontextmanager
-async def _open_kinds(settings: Settings, secrets: SecretStore) -> AsyncIterator[Kinds]:
+async def _open_kinds(settings: Settings, database: Database, secrets: SecretStore) -> AsyncIterator[Kinds]:
     """The kinds of tools that can be stored, and run on every replica."""
     policy = AddressPolicy(settings.allowed_private_networks)
     async with contextlib.AsyncExitStack() as stack:
@@ -267,7 +272,44 @@ async def _open_kinds(settings: Settings, secrets: SecretStore) -> AsyncIterator
             stack.push_async_callback(outbound.close)
             return HttpKind(outbound, secrets)
 
-        yield Kinds({"http": LazyKind(make_http)})
+        def make_command() -> Kind:
+            from toolbox.tools.command import CommandKind
+
+            allowed = settings.allow_custom_commands
+            return CommandKind(workshop, secrets, allowed=allowed, path=os.environ.get("PATH", os.defpath))
+
+        def make_python() -> Kind:
+            from toolbox.tools.python import PythonKind
+
+            return PythonKind(
+                is_enabled=settings.python_executor_enabled,
+                allowed=settings.python_executor_allowed_modules,
+                audit=audit,
+                workshop=workshop,
+                path=os.environ.get("PATH", os.defpath),
+            )
+
+        async def audit(context: ToolContext, function: str) -> None:
+            entry = AuditEntry(
+                context.caller,
+                "python.executed",
+                "tool",
+                context.tool_name,
+                after={"function": function, "execution_id": context.execution_id},
+            )
+            async with database.connection() as connection:
+                await record(connection, entry)
+
+        workshop = Workshop()
+        stack.callback(workshop.close)
+        yield Kinds(
+            {
+                "command": LazyKind(make_command),
+                "composed": ComposedKind(),
+                "http": LazyKind(make_http),
+                "python": LazyKind(make_python),
+            }
+        )
 
 
 def _count_changes(done: SyncReport) -> None:

@@ -163,6 +163,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     tool_concurrency: Annotated[
         int, Meta(ge=1, description="Calls that run at the same time in one process; one tool gets at most half of it.")
     ] = 128
+    allow_custom_commands: Annotated[
+        tuple[str, ...],
+        Meta(description="Programs that command tools may run beside python, node, npx, uvx and uv: names or paths."),
+    ] = ()
+    python_executor_enabled: Annotated[bool, Meta(description="Let tools run Python functions of allowed modules.")] = (
+        True
+    )
+    python_executor_allowed_modules: Annotated[
+        tuple[str, ...],
+        Meta(description="Modules whose functions Python tools may run, with all below them, separated by commas."),
+    ] = ()
     allowed_private_networks: Annotated[
         tuple[str, ...],
         Meta(description="Networks inside that HTTP tools may reach, as 10.0.0.0/8; all public ones are."),
