@@ -12,7 +12,8 @@ import toolbox.mcp.models
 import toolbox.secrets.models
 import toolbox.tasks.models
 import toolbox.tools.models
-import toolbox.toolsets.models  # noqa: F401 - each import registers its tables
+import toolbox.toolsets.models
+import toolbox.upstreams.models  # noqa: F401 - each import registers its tables
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=DefaultBase.metadata)

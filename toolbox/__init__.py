@@ -27,6 +27,7 @@ from toolbox.definitions import (
     ToolDefinition,
     ToolExample,
     ToolResult,
+    Upstream,
 )
 from toolbox.display import Annotations, Icon
 from toolbox.embeddings.base import Embedder
@@ -82,6 +83,7 @@ __all__ = [
     "ToolError",
     "ToolExample",
     "ToolResult",
+    "Upstream",
     "hookimpl",
     "prompt",
     "resource",

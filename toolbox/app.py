@@ -61,6 +61,8 @@ from toolbox.settings import Secret, Settings, naming_database, refuse_contradic
 from toolbox.signals import told_of_end
 from toolbox.tools import routes as tool_routes
 from toolbox.toolsets import routes as toolset_routes
+from toolbox.upstreams import routes as upstream_routes
+from toolbox.upstreams.service import UpstreamService
 from toolbox.version import VERSION
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
         "plugins": lambda: _check_plugins(state.services),
         "queue": lambda: _check_queue(state.services.queue),
         "redis": lambda: _check_redis(client),
+        "upstreams": lambda: _check_upstreams(state.services.upstreams),
     }
     app = Litestar(
         route_handlers=[
@@ -147,6 +150,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             secret_routes.router,
             tool_routes.router,
             toolset_routes.router,
+            upstream_routes.router,
             cards.router,
             create_metrics_router(lambda: cast("Facts", state.facts), lambda: state.sample()),
             create_health_router(checks, lambda: bool(state.services.is_ready), VERSION),
@@ -279,6 +283,7 @@ def _dependencies() -> dict[str, Provide]:
         "started_at",
         "tools",
         "toolsets",
+        "upstreams",
     )
     return {name: part(name) for name in names} | {"caller": Provide(provide_caller, sync_to_thread=False)}
 
@@ -395,6 +400,25 @@ async def _check_queue(queue: Queue) -> Check:
     if now.oldest_seconds > QUEUE_PATIENCE_SECONDS:
         return Check("degraded", f"{detail}; the oldest has been waiting for {now.oldest_seconds:.0f} s")
     return Check("ok", detail)
+
+
+async def _check_upstreams(upstreams: UpstreamService) -> Check:
+    try:
+        await upstreams.load()
+    except DatabaseUnavailable as error:
+        return Check("degraded", error.message)
+    stored = [each for each in upstreams.stored.values() if each.upstream.enabled]
+    if not stored:
+        return Check("off", "there are none")
+    here = {each.upstream.name: await upstreams.status(each.upstream.name) for each in stored}
+    failing = [
+        each.upstream.name
+        for each in stored
+        if each.problem or ((status := here[each.upstream.name]) and status.state == "failed")
+    ]
+    running = sum(1 for status in here.values() if status and status.state == "running")
+    detail = f"{len(stored)} configured, {running} running here"
+    return Check("degraded", f"{detail}; failing: {', '.join(failing[:20])}") if failing else Check("ok", detail)
 
 
 async def _check_redis(client: "Redis | None") -> Check:

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -26,9 +26,11 @@ Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class TextContent(Struct, frozen=True, tag_field="type", tag="text"):
-    """Text for the model to read."""
+    """Text for the model to read. `annotations` and `_meta`, here and below, are what MCP's Annotations say of it."""
 
     text: str
+    annotations: dict[str, Any] | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 class ImageContent(Struct, frozen=True, tag_field="type", tag="image", rename="camel"):
@@ -36,6 +38,8 @@ class ImageContent(Struct, frozen=True, tag_field="type", tag="image", rename="c
 
     data: str
     mime_type: str
+    annotations: dict[str, Any] | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 class AudioContent(Struct, frozen=True, tag_field="type", tag="audio", rename="camel"):
@@ -43,6 +47,8 @@ class AudioContent(Struct, frozen=True, tag_field="type", tag="audio", rename="c
 
     data: str
     mime_type: str
+    annotations: dict[str, Any] | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 class ResourceLink(Struct, frozen=True, tag_field="type", tag="resource_link", rename="camel", omit_defaults=True):
@@ -53,6 +59,10 @@ class ResourceLink(Struct, frozen=True, tag_field="type", tag="resource_link", r
     title: str | None = None
     description: str | None = None
     mime_type: str | None = None
+    size: int | UnsetType = UNSET
+    icons: list[Any] | UnsetType = UNSET
+    annotations: dict[str, Any] | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 class ResourceContents(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -62,23 +72,65 @@ class ResourceContents(Struct, frozen=True, rename="camel", omit_defaults=True):
     mime_type: str | None = None
     text: str | None = None
     blob: str | None = None
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 class EmbeddedResource(Struct, frozen=True, tag_field="type", tag="resource"):
     """A resource inside the result itself."""
 
     resource: ResourceContents
+    annotations: dict[str, Any] | UnsetType = UNSET
+    meta: dict[str, Any] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 Content = TextContent | ImageContent | AudioContent | ResourceLink | EmbeddedResource
 
 
+class ForeignContent(dict[str, Any]):
+    """Content from another server of a kind, or with members, that ToolBox does not know; it travels as it came."""
+
+    @property
+    def text(self) -> str:
+        """What of it can be read as text."""
+        return str(self.get("text", ""))
+
+
+_KINDS: Mapping[str, type[Content]] = {
+    "text": TextContent,
+    "image": ImageContent,
+    "audio": AudioContent,
+    "resource_link": ResourceLink,
+    "resource": EmbeddedResource,
+}
+_MEMBERS = {name: {"type", *kind.__struct_encode_fields__} for name, kind in _KINDS.items()}
+
+
+def read_content(block: dict[str, Any]) -> Content:
+    """A block of content in its own form, or as it is where that would lose something."""
+    kind = _KINDS.get(block.get("type", ""))
+    if kind is not None and block.keys() <= _MEMBERS[block["type"]]:
+        try:
+            content = msgspec.convert(block, kind)
+        except msgspec.ValidationError:
+            return cast("Content", ForeignContent(block))
+        if not isinstance(content, EmbeddedResource) or block["resource"].keys() <= _RESOURCE_MEMBERS:
+            return content
+    return cast("Content", ForeignContent(block))
+
+
+_RESOURCE_MEMBERS = set(ResourceContents.__struct_encode_fields__)
+
+
 class ToolResult(Struct, frozen=True):
-    """What a call gave back: content for the model, and the value itself where there is one."""
+    """What a call gave back: content for the model, and the value itself where there is one.
+
+    `metadata` is for the client's program, and travels as `_meta`.
+    """
 
     content: tuple[Content, ...] = ()
     structured: Any = UNSET
     is_error: bool = False
+    metadata: dict[str, Any] = {}
 
     @classmethod
     def of(cls, value: Any) -> "ToolResult":
@@ -149,6 +201,59 @@ class ToolDefinition(Struct, frozen=True, kw_only=True):
         """16 bytes that change when anything in the definition changes."""
         encoded = msgspec.json.encode(self, order="deterministic")
         return hashlib.blake2b(encoded, digest_size=16).digest()
+
+
+class ClientCredentials(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """How ToolBox gets its own token for an upstream (OAuth 2.1, client credentials)."""
+
+    client_id: str
+    client_secret: str
+    scope: str | None = None
+
+
+class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An MCP server whose tools ToolBox offers: a command that is run (stdio), or a URL (http or sse).
+
+    In `args`, `env`, `headers`, `url` and `auth`, `${secret:name}` stands for a secret of ToolBox's and `${NAME}` for a
+    variable of its environment; both are looked up when the server is connected to.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    transport: Literal["stdio", "http", "sse"] = "stdio"
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    auth: ClientCredentials | None = None
+    title: str | None = None
+    description: str | None = None
+    enabled: bool = True
+    include: tuple[str, ...] = ()
+    """The server's own names of the tools to offer, with `*` and `?`; none means all."""
+    exclude: tuple[str, ...] = ()
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,40}$")] | None = None
+    """What leads the names of its tools, instead of the upstream's own name; empty for nothing."""
+    session: Literal["shared", "per_caller", "serial"] = "shared"
+    """Who shares a session: all callers, the calls of one caller, or all callers one after another."""
+    era: Literal["auto", "legacy", "modern"] = "auto"
+    connect_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    list_seconds: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    call_seconds: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    """How long a call may take, instead of TOOL_TIMEOUT."""
+    idle_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """After how long without a call its sessions are closed, and its process ends."""
+    refresh_seconds: Annotated[float, Meta(ge=60)] = 3600.0
+    """How often its lists are read anew without being told that they changed; a process is not started for that."""
+    concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
+    """How many of its calls run at a time in one process of ToolBox; others wait."""
+    restarts: Annotated[int, Meta(ge=0, le=100)] = 5
+    """How often in a row it may fail to start, or die, until it counts as failed."""
+    backoff_seconds: Annotated[float, Meta(gt=0, le=600)] = 1.0
+    """The pause after the first failure; it doubles with each."""
+    trust: Literal["open", "pinned", "reviewed"] = "open"
+    """What it may change by itself: everything; new tools only; nothing, until somebody approves."""
 
 
 def find_non_finite(value: Any) -> str | None:

@@ -18,6 +18,7 @@ ToolboxError
 ├── Overloaded                    503  overloaded
 ├── DatabaseUnavailable           503  database_unavailable
 ├── EmbeddingError                503  embedding_failed
+├── UpstreamFailed                502  upstream_failed
 ├── SettingsError                 500  invalid_setting      (refuses start)
 ├── PluginError                   500  plugin_failed        (kept with its plugin)
 └── EmbeddedPostgresError         500  embedded_postgres    (refuses start)
@@ -192,6 +193,18 @@ class EmbeddingError(ToolboxError):
 
     code = "embedding_failed"
     status = 503
+
+
+class UpstreamFailed(ToolboxError):
+    """An upstream cannot be reached, does not start, or does not answer as MCP servers do."""
+
+    code = "upstream_failed"
+    status = 502
+
+    def __init__(self, message: str, *, is_lasting: bool = False) -> None:
+        """`is_lasting`: the next attempt will fail alike, as with a wrong address, a refused token or no program."""
+        super().__init__(message)
+        self.is_lasting = is_lasting
 
 
 class SettingsError(ToolboxError):

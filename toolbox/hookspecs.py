@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from toolbox.definitions import Upstream
     from toolbox.embeddings.base import Embedder
     from toolbox.settings import Settings
     from toolbox.tools.base import Tool
@@ -38,6 +39,11 @@ def toolbox_prompts() -> "Iterable[Callable[..., Any]]":  # type: ignore[empty-b
 @hookspec
 def toolbox_skills() -> Iterable[Path]:  # type: ignore[empty-body]
     """Offer skills: folders with a SKILL.md, named as it says. Called once at load, when all their files are read."""
+
+
+@hookspec
+def toolbox_upstreams() -> "Iterable[Upstream]":  # type: ignore[empty-body]
+    """Offer the tools of MCP servers: `toolbox.Upstream` objects. Called once at load; they are run when needed."""
 
 
 @hookspec

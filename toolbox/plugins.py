@@ -15,13 +15,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import pluggy
 import structlog
 from jsonschema_rs import validator_for
 from msgspec import Struct, structs
 
 import toolbox.hookspecs
-from toolbox.definitions import ToolDefinition, shorten_name
+from toolbox.definitions import ToolDefinition, Upstream, shorten_name
 from toolbox.embeddings.base import Embedder
 from toolbox.errors import InvalidDefinition, PluginError, ToolboxError
 from toolbox.prompts import Prompt, as_prompt
@@ -62,6 +63,7 @@ class Plugin(Struct):
     prompts: list[str] = []
     skills: list[str] = []
     """URIs."""
+    upstreams: list[str] = []
     problems: list[PluginProblem] = []
 
     def report(self, where: str, message: str) -> None:
@@ -94,6 +96,7 @@ class Plugins:
         self.resources: dict[str, Resource] = {}
         self.prompts: dict[str, Prompt] = {}
         self.skills: dict[str, Skill] = {}
+        self.upstreams: dict[str, Upstream] = {}
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(toolbox.hookspecs)
 
@@ -115,6 +118,7 @@ class Plugins:
                 self._collect_resources(plugin)
                 self._collect_prompts(plugin)
                 self._collect_skills(plugin)
+                self._collect_upstreams(plugin)
                 plugin.state = _judge(plugin)
         installed = {entry_point.name for entry_point in found}
         self.plugins += [_missing(name, installed) for name in sorted(switched_off - installed)]
@@ -234,6 +238,21 @@ class Plugins:
         self.skills[skill.uri] = skill
         plugin.skills.append(skill.uri)
 
+    def _collect_upstreams(self, plugin: Plugin) -> None:
+        for offered in self._call(plugin, "toolbox_upstreams"):
+            for candidate in _iterate(plugin, "toolbox_upstreams", offered):
+                with _kept(plugin, f"upstream {getattr(candidate, 'name', candidate)}"):
+                    self._add_upstream(plugin, candidate)
+
+    def _add_upstream(self, plugin: Plugin, candidate: Any) -> None:
+        if not isinstance(candidate, Upstream):
+            raise InvalidDefinition(f"{candidate!r} is no toolbox.Upstream")
+        upstream = msgspec.convert(msgspec.to_builtins(candidate), Upstream)  # constructors look at no limits
+        if upstream.name in self.upstreams:
+            raise InvalidDefinition(f"the name {upstream.name!r} is taken")
+        self.upstreams[upstream.name] = upstream
+        plugin.upstreams.append(upstream.name)
+
     async def _enter(self, stack: contextlib.AsyncExitStack, plugin: Plugin, settings: Settings) -> bool:
         """Whether the plugin may be used: it has no lifespan, or one that was entered."""
         with _kept(plugin, "toolbox_lifespan"):
@@ -275,7 +294,10 @@ class Plugins:
             self.prompts.pop(name, None)
         for uri in plugin.skills:
             self.skills.pop(uri, None)
+        for name in plugin.upstreams:
+            self.upstreams.pop(name, None)
         plugin.tools, plugin.embedders, plugin.resources, plugin.prompts, plugin.skills = [], [], [], [], []
+        plugin.upstreams = []
 
 
 def load_plugins(settings: Settings, found: Iterable[EntryPoint] | None = None) -> Plugins:
@@ -354,7 +376,8 @@ def _judge(plugin: Plugin) -> Literal["loaded", "partly", "failed"]:
     """How a plugin is that was loaded."""
     if not plugin.problems:
         return "loaded"
-    return "partly" if plugin.tools or plugin.embedders or plugin.resources or plugin.prompts else "failed"
+    works = plugin.tools or plugin.embedders or plugin.resources or plugin.prompts or plugin.upstreams
+    return "partly" if works else "failed"
 
 
 def _missing(name: str, installed: Collection[str]) -> Plugin:

@@ -21,6 +21,9 @@ from toolbox.errors import ToolboxError, Violation
 
 logger = structlog.get_logger(__name__)
 
+ELSEWHERE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE})
+"""What is not our fault, though the server cannot do it: callers are told what it is."""
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -55,8 +58,9 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     """The answer for any exception that a handler or the framework raised."""
     if isinstance(error, ToolboxError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _answer(request, error.status, error.code, error.message, error.details, _challenge(request, error))
-    if isinstance(error, ToolboxError) and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return _answer(request, error.status, error.code, error.message, headers={"Retry-After": "1"})
+    if isinstance(error, ToolboxError) and error.status in ELSEWHERE:
+        headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return _answer(request, error.status, error.code, error.message, headers=headers)
     if isinstance(error, ValidationException):
         return _answer(request, 400, "invalid_request", _explain(error))
     if isinstance(error, UnicodeDecodeError):

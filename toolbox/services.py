@@ -56,6 +56,11 @@ from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
 from toolbox.toolsets.access import Access
 from toolbox.toolsets.service import ToolsetService
+from toolbox.upstreams.config import Resolver
+from toolbox.upstreams.hosts import FoundServers, read_mcp_servers
+from toolbox.upstreams.service import UpstreamService
+from toolbox.upstreams.tool import KIND as UPSTREAM
+from toolbox.upstreams.tool import UpstreamKind
 
 if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and only an endpoint needs it
     from toolbox.embeddings.endpoint import EndpointEmbedder
@@ -78,6 +83,7 @@ class Services(Struct):
     kinds: Kinds
     secrets: SecretStore
     toolsets: ToolsetService
+    upstreams: UpstreamService
     search: SearchService
     calls: CallService
     tasks: TaskService
@@ -92,6 +98,7 @@ class Services(Struct):
     cache: CachedEmbedder | None = None
     endpoint: "EndpointEmbedder | None" = None
     sync_report: SyncReport | None = None
+    mcp_servers: FoundServers = FoundServers([], {})
     failure: str | None = None
     """Why the last sync was not complete."""
 
@@ -157,6 +164,16 @@ class Services(Struct):
         elif self.embed:
             await self.embed[1].embed([WARM_UP], "query")
 
+    async def configure_upstreams(self) -> None:
+        """Offer what MCP_SERVERS and plugins name; their servers are asked in the background."""
+        found = self.mcp_servers
+        for name, reason in found.rejected.items():
+            logger.error("MCP_SERVERS names a server that cannot be used", server=name, reason=reason)
+        await self.upstreams.put_all_of("settings", found.upstreams)
+        for plugin in self.plugins.plugins:
+            offered = [self.plugins.upstreams[name] for name in plugin.upstreams]
+            await self.upstreams.put_all_of(f"plugin:{plugin.name}", offered)
+
     @property
     def is_ready(self) -> bool:
         """Whether the catalogue has been brought up to date since the start."""
@@ -177,6 +194,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL is not set")
     url = settings.database_url.reveal()
+    mcp_servers = read_mcp_servers(settings.mcp_servers)
     await migrate(url)
     warnings = [warning for warning in [await pooler_warning(url)] if warning]
     events = Events(url, can_listen=not warnings)
@@ -200,11 +218,26 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
         secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
         events.subscribe("secrets", lambda _event: secrets.forget())
-        kinds = await stack.enter_async_context(_open_kinds(settings, database, secrets))
+        queue = Queue(database, events)
+
+        async def embed_later() -> None:
+            if embed:
+                await queue.enqueue(embed_job(embed[0]), key=embed_job(embed[0]))
+
+        upstreams = UpstreamService(
+            database,
+            events,
+            queue,
+            commands=settings.upstream_commands,
+            resolver=Resolver(os.environ, secrets.get),
+            embed_later=embed_later,
+        )
+        await stack.enter_async_context(upstreams.running())
+        upstreams.register_jobs()
+        kinds = await stack.enter_async_context(_open_kinds(settings, database, secrets, upstreams))
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
         history = History(database)
-        queue = Queue(database, events)
         register_jobs(
             queue,
             database,
@@ -242,6 +275,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             kinds=kinds,
             secrets=secrets,
             toolsets=ToolsetService(database),
+            upstreams=upstreams,
             search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
             calls=calls,
             tasks=TaskService(database, queue),
@@ -255,11 +289,14 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             started_at=datetime.now(UTC),
             cache=cache,
             endpoint=endpoint,
+            mcp_servers=mcp_servers,
         )
 
 
 @contextlib.asynccontextmanager
-async def _open_kinds(settings: Settings, database: Database, secrets: SecretStore) -> AsyncIterator[Kinds]:
+async def _open_kinds(
+    settings: Settings, database: Database, secrets: SecretStore, upstreams: UpstreamService
+) -> AsyncIterator[Kinds]:
     """The kinds of tools that can be stored, and run on every replica."""
     policy = AddressPolicy(settings.allowed_private_networks)
     async with contextlib.AsyncExitStack() as stack:
@@ -308,6 +345,7 @@ async def _open_kinds(settings: Settings, database: Database, secrets: SecretSto
                 "composed": ComposedKind(),
                 "http": LazyKind(make_http),
                 "python": LazyKind(make_python),
+                UPSTREAM: UpstreamKind(upstreams.ask),
             }
         )
 
@@ -345,10 +383,14 @@ async def working(services: Services, *, after: asyncio.Event | None = None) -> 
 
 async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) -> None:
     said: str | None = None
+    are_upstreams_known = False
     while True:
         try:
             await replica.announce([tool.name for tool in services.registry])
             await services.sync(replica)
+            if not are_upstreams_known:
+                await services.configure_upstreams()
+                are_upstreams_known = True
             await services.warm_up()
         except ToolboxError as error:
             services.failure = error.message

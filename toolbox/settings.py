@@ -153,6 +153,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     pinned_tools: Annotated[
         tuple[str, ...], Meta(description="Names of tools that MCP clients see directly, separated by commas.")
     ] = ()
+    mcp_servers: Annotated[
+        Secret | None,
+        Meta(description="MCP servers whose tools are offered: a host's file (mcpServers), or its content."),
+    ] = None
+    upstream_commands: Annotated[
+        tuple[str, ...],
+        Meta(description="Programs that upstreams may run which are added at run time, separated by commas."),
+    ] = ("bunx", "deno", "docker", "node", "npx", "podman", "python", "python3", "uv", "uvx")
     plugins_disabled: Annotated[
         tuple[str, ...], Meta(description="Names of plugins that are not loaded, separated by commas.")
     ] = ()
@@ -369,6 +377,8 @@ def _mentions(hint: Any, wanted: type) -> bool:
 def _show(default: Any) -> str:
     if default is None or default == ():
         return ""
+    if isinstance(default, tuple):
+        return ",".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct, structs
 from toolbox.calls.budgets import Page, Path, count_content_tokens, count_tokens, cut
 from toolbox.calls.handles import Handle, make_link
 from toolbox.calls.results_store import Document
-from toolbox.definitions import Content, ResourceLink, TextContent, ToolResult
+from toolbox.definitions import Content, ResourceLink, TextContent, ToolResult, read_content
 
 NOTE_TOKENS = 180
 """What the sentence and the link take that lead to the rest."""
@@ -166,7 +166,7 @@ def _is_mirror(content: tuple[Content, ...], value: Any) -> bool:
 
 
 def _to_content(blocks: Any) -> tuple[Content, ...]:
-    return msgspec.convert(blocks, tuple[Content, ...])
+    return tuple(read_content(block) for block in blocks)
 
 
 def _to_text(value: Any) -> str:

@@ -104,6 +104,8 @@ class Executor:
             can_become_task=definition.task is not UNSET,
             call=call,
         )
+        if getattr(registered.tool, "limits_itself", False):  # it only waits for others, and takes no place of ours
+            return self._hold_to_promise(definition, await _attempt(registered, arguments, context, limit))
         lane = Lane(definition.name, is_inner)
         own_concurrency = getattr(registered.tool, "concurrency", None)
         await self._lanes.enter(lane, limit=own_concurrency, patience_seconds=limit)

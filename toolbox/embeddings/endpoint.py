@@ -19,9 +19,9 @@ import stamina
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
+from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.embeddings.answers import Refused, parse_retry_after, read_rows
 from toolbox.embeddings.base import Purpose
-from toolbox.embeddings.breaker import Breaker, BreakerOpen
 from toolbox.errors import EmbeddingError, SettingsError
 from toolbox.settings import Secret, Settings
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy
 import structlog
 
+from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.embeddings.base import Purpose
-from toolbox.embeddings.breaker import Breaker, BreakerOpen
 
 if TYPE_CHECKING:  # the client takes a quarter of a second to load, and most installations have no Redis
     from redis.asyncio import Redis

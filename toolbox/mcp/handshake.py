@@ -102,6 +102,7 @@ class CallToolResult(Struct, frozen=True, rename="camel"):
     content: Raw
     structured_content: Raw | UnsetType
     is_error: bool
+    meta: dict[str, object] | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
 EMPTY = Raw(b"{}")
@@ -292,7 +293,8 @@ async def _call_tool(server: McpServer, params: Raw, peer: HandshakePeer) -> Cal
     except MissingCapability as error:  # this era has no code for it, and a model can read a result
         outcome = Outcome(ToolResult((TextContent(error.message),), is_error=True))
     shape = shape_result(outcome, peer.version)
-    return CallToolResult(shape.content, shape.structured, shape.is_error)
+    has_metadata = shape.metadata and peer.version.has_structured_output
+    return CallToolResult(shape.content, shape.structured, shape.is_error, shape.metadata if has_metadata else UNSET)
 
 
 def _offered(name: str) -> Callable[[McpServer, Raw, HandshakePeer], Awaitable[Struct | Raw]]:

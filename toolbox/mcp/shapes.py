@@ -6,6 +6,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from toolbox.definitions import (
     AudioContent,
     Content,
+    ForeignContent,
     ResourceLink,
     TextContent,
     ToolAnnotations,
@@ -16,6 +17,8 @@ from toolbox.mcp.outputs import WRAPPER, Outcome, is_object_schema, wrap_schema
 from toolbox.mcp.versions import Version
 
 NO_ANNOTATIONS = ToolAnnotations()
+RESERVED = "io.modelcontextprotocol/"
+"""How names in `_meta` begin that are MCP's own: what they say is said by ToolBox itself, not by a tool's result."""
 
 
 class ToolShape(Struct, frozen=True, rename="camel"):
@@ -35,6 +38,7 @@ class ResultShape(Struct, frozen=True):
     content: Raw
     structured: Raw | UnsetType
     is_error: bool
+    metadata: dict[str, object]
 
 
 def encode_tool(definition: ToolDefinition, version: Version) -> bytes:
@@ -79,13 +83,18 @@ def _shape_result(outcome: Outcome, version: Version) -> ResultShape:
     result = outcome.result
     structured = UNSET if result.structured is UNSET else Raw(msgspec.json.encode(result.structured))
     content = result.content if version.has_structured_output else [downgrade(part, version) for part in result.content]
-    if structured is not UNSET and not any(isinstance(part, TextContent) for part in content):
+    if structured is not UNSET and not any(_is_text(part) for part in content):
         content = [TextContent(bytes(structured).decode()), *content]
     return ResultShape(
         Raw(msgspec.json.encode(content)),
         UNSET if structured is UNSET else _structured(outcome, structured, version),
         result.is_error,
+        {name: value for name, value in result.metadata.items() if not name.startswith(RESERVED)},
     )
+
+
+def _is_text(part: Content) -> bool:
+    return isinstance(part, TextContent) or (isinstance(part, ForeignContent) and part.get("type") == "text")
 
 
 def _structured(outcome: Outcome, encoded: Raw, version: Version) -> Raw | UnsetType:

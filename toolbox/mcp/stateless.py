@@ -112,7 +112,8 @@ class CallToolResult(Struct, frozen=True, kw_only=True, rename="camel"):
     meta: Raw = msgspec.field(name="_meta")
 
 
-_META = Raw(msgspec.json.encode({"io.modelcontextprotocol/serverInfo": SERVER_INFO}))
+_SERVER = {"io.modelcontextprotocol/serverInfo": SERVER_INFO}
+_META = Raw(msgspec.json.encode(_SERVER))
 
 _NAMED = {
     "tools/call": "name",
@@ -290,8 +291,9 @@ async def _call_tool(server: McpServer, params: Raw, peer: StatelessPeer) -> Cal
         shape = shape_result(await server.call_tool(params, peer), peer.version)
     except TaskCreated as created:
         return show_created(created.task)
+    meta = Raw(msgspec.json.encode({**shape.metadata, **_SERVER})) if shape.metadata else _META
     return CallToolResult(
-        content=shape.content, structured_content=shape.structured, is_error=shape.is_error, meta=_META
+        content=shape.content, structured_content=shape.structured, is_error=shape.is_error, meta=meta
     )
 
 

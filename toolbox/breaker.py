@@ -78,6 +78,16 @@ class Breaker:
         self._problem = problem
         self._rests_until = max(self._rests_until, self._clock() + seconds)
 
+    def count_failure(self, problem: str) -> None:
+        """Count a failure that showed itself in another way than by an error, as when a caller gave up waiting."""
+        self._count_failure(problem, is_probe=False)
+
+    def close(self) -> None:
+        """Begin anew: somebody has mended the part."""
+        self._failed = 0
+        self._problem = None
+        self._rests_until = 0.0
+
     def _admit(self) -> bool:
         if self._problem is None:
             return False

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from toolbox.embeddings.breaker import Breaker, BreakerOpen
+from toolbox.breaker import Breaker, BreakerOpen
 
 
 class Clock:
@@ -133,3 +133,12 @@ def test_a_part_may_ask_for_a_rest(breaker: Breaker, clock: Clock) -> None:
     assert_open(breaker)
     clock.now += 1
     assert succeed(breaker) is True
+
+
+def test_failures_that_raise_nothing_count_and_closing_begins_anew(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    breaker.count_failure("nobody answered")
+    assert breaker.problem == "nobody answered"
+    breaker.close()
+    assert succeed(breaker) is False
+    assert breaker.problem is None

@@ -1,0 +1,137 @@
+"""The shapes of upstreams on the wire."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from toolbox.definitions import Moment, ToolDefinition, Upstream
+from toolbox.redaction import Redactor
+from toolbox.upstreams.client import ServerInfo
+from toolbox.upstreams.config import REFERENCE
+from toolbox.upstreams.discovery import LeftOut
+from toolbox.upstreams.logs import LogLine
+from toolbox.upstreams.repository import StoredUpstream
+from toolbox.upstreams.supervisor import Status
+
+MASK = "***"
+"""Stands for a value that is not shown; written back, it leaves the value as it is."""
+
+_REDACTOR = Redactor()
+
+
+class PendingChange(Struct, frozen=True):
+    """A tool that waits for approval: as it is in the catalogue, if it is there, and as the server has it now."""
+
+    name: str
+    before: ToolDefinition | None
+    after: ToolDefinition
+
+
+class UpstreamSummary(Struct, frozen=True, kw_only=True):
+    """An upstream in a list."""
+
+    name: str
+    title: str | None
+    transport: str
+    enabled: bool
+    origin: Annotated[str, Meta(description="Who configured it: settings, plugin:NAME, import, api.")]
+    tools: int
+    pending: int
+    problem: Annotated[str | None, Meta(description="Why its lists could not be read, or why it does not run here.")]
+    read_at: Annotated[Moment | None, Meta(description="When its lists were last read.")]
+    here: Annotated[Status | None, Meta(description="How it is in the process that answers.")]
+
+
+class UpstreamDetail(UpstreamSummary, frozen=True, kw_only=True):
+    """Everything about an upstream, without the values of its variables and headers."""
+
+    config: dict[str, Any]
+    server: ServerInfo | None
+    left_out: list[LeftOut]
+    changes: list[PendingChange]
+    resources: int
+    prompts: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class ImportedUpstreams(Struct, frozen=True):
+    """What came of a file of upstreams."""
+
+    upstreams: dict[str, str]
+    rejected: dict[str, str]
+
+
+class ApproveRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tools to take over; none given means all that wait."""
+
+    tools: Annotated[list[str], Meta(max_length=1000)] | None = None
+
+
+class Approved(Struct, frozen=True):
+    """The tools that were taken over."""
+
+    tools: list[str]
+
+
+class UpstreamLogs(Struct, frozen=True):
+    """The last lines, oldest first."""
+
+    lines: list[LogLine]
+
+
+def mask(upstream: Upstream) -> dict[str, Any]:
+    """A configuration without what may be secret: values of variables and headers, unless they are references."""
+    shown: dict[str, Any] = msgspec.to_builtins(upstream)
+    for part in ("env", "headers"):
+        if part in shown:
+            shown[part] = {name: _hide(value) for name, value in shown[part].items()}
+    if upstream.auth:
+        shown["auth"]["client_secret"] = _hide(upstream.auth.client_secret)
+    redacted: dict[str, Any] = _REDACTOR.redact(shown, texts_only=True)
+    for part in ("env", "headers", "auth"):  # masked already, and a reference under a secret name is none
+        if part in shown:
+            redacted[part] = shown[part]
+    return redacted
+
+
+def to_summary(stored: StoredUpstream, status: Status | None) -> UpstreamSummary:
+    """An upstream in a list."""
+    return UpstreamSummary(**_common(stored, status))
+
+
+def to_detail(stored: StoredUpstream, status: Status | None) -> UpstreamDetail:
+    """Everything about an upstream."""
+    return UpstreamDetail(
+        **_common(stored, status),
+        config=mask(stored.upstream),
+        server=stored.server,
+        left_out=stored.left_out,
+        changes=[PendingChange(name, each.before, each.definition) for name, each in stored.pending.items()],
+        resources=len(stored.offers.resources) + len(stored.offers.templates),
+        prompts=len(stored.offers.prompts),
+        created_at=stored.created_at,
+        updated_at=stored.updated_at,
+    )
+
+
+def _common(stored: StoredUpstream, status: Status | None) -> dict[str, Any]:
+    upstream = stored.upstream
+    return {
+        "name": upstream.name,
+        "title": upstream.title,
+        "transport": upstream.transport,
+        "enabled": upstream.enabled,
+        "origin": stored.origin,
+        "tools": stored.tools,
+        "pending": len(stored.pending),
+        "problem": stored.problem or (status.problem if status else None),
+        "read_at": stored.read_at,
+        "here": status,
+    }
+
+
+def _hide(value: str) -> str:
+    """References stay readable; one in the middle of something else does not make the rest so."""
+    return value if REFERENCE.fullmatch(value.removeprefix("Bearer ").removeprefix("Basic ")) else MASK

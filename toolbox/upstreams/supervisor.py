@@ -1,0 +1,485 @@
+"""Looks after the sessions of one process of ToolBox: opened when first needed, restarted, left alone, closed.
+
+An upstream is `stopped` until somebody needs it. One that fails to start, or dies, is left alone for a pause that
+doubles each time, with some chance in it; after `restarts` failures in a row it has `failed`, which is logged as an
+error, and one attempt is made each FAILED_SECONDS at most. A failure that lasts (a refused token, a missing program)
+fails at once. Nothing here ever makes one upstream wait for another, but for the moment in which processes are started.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+import structlog
+from msgspec import Struct
+
+from toolbox.breaker import Breaker, BreakerOpen
+from toolbox.definitions import Moment, Upstream
+from toolbox.errors import Overloaded, UpstreamFailed
+from toolbox.tools.base import ToolContext
+from toolbox.upstreams.client import ListKind, Lost, Resolve, ServerInfo, Session
+from toolbox.upstreams.logs import Log
+
+logger = structlog.get_logger(__name__)
+
+State: TypeAlias = Literal["disabled", "stopped", "starting", "running", "waiting", "failed"]
+
+STARTS_AT_ONCE = 4
+START_SECONDS = 5.0
+"""How long a start that does not come to an end keeps the next one from beginning."""
+MAX_WAITING = 100
+"""Calls that wait for their turn at one upstream."""
+MAX_SESSIONS = 32
+"""Of an upstream whose callers have one each; the one that was used longest ago is closed for another."""
+MAX_PAUSE_SECONDS = 60.0
+FAILED_SECONDS = 300.0
+PATIENCE_SECONDS = 10.0
+"""How long a call waits for the end of a pause; one that lasts longer is an answer."""
+HEALTHY_SECONDS = 60.0
+"""After so long a life, or a call that was answered, what went wrong before is forgotten."""
+BREAKER_FAILURES = 5
+BREAKER_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+"""How often sessions are looked at that nobody uses."""
+
+Found: TypeAlias = Callable[[str, Session], Awaitable[None]]
+"""Hears of each new session, with the upstream's name, in a task of its own."""
+Changed: TypeAlias = Callable[[str, ListKind], None]
+
+
+class Counts(Struct):
+    """What happened to an upstream in this process."""
+
+    calls: int = 0
+    errors: int = 0
+    starts: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """How an upstream is in this process."""
+
+    state: State
+    problem: str | None
+    """Why it is not running, or its breaker is open."""
+    sessions: int
+    processes: list[int]
+    calls: int
+    errors: int
+    starts: int
+    failures: int
+    mean_ms: float | None
+    is_breaker_open: bool
+    retry_at: Moment | None
+
+
+class Supervised:
+    """One upstream in this process."""
+
+    def __init__(self, upstream: Upstream, supervisor: "Supervisor", log: Log) -> None:
+        self.upstream = upstream
+        self.log = log
+        self.counts = Counts()
+        self._supervisor = supervisor
+        self._sessions = dict[str, Session]()
+        self._opening = dict[str, asyncio.Task[Session]]()
+        self._slots = asyncio.Semaphore(1 if upstream.session == "serial" else upstream.concurrency)
+        self._waiting = 0
+        self._breaker = Breaker(failures=BREAKER_FAILURES, rest_seconds=BREAKER_SECONDS, counted=UpstreamFailed)
+        self._failed = 0
+        self._retry_at = 0.0
+        self._problem: str | None = None
+        self._has_failed = False
+        self._mode: str = upstream.era
+        self._tasks = set[asyncio.Task[Any]]()
+        self._is_closed = False
+
+    async def request(
+        self, method: str, params: Mapping[str, Any], context: ToolContext | None = None, *, is_safe: bool = False
+    ) -> dict[str, Any]:
+        """Ask the server something, on a session that is opened if there is none.
+
+        A request that never reached it is sent once more; one that may have only where it `is_safe` to do twice.
+
+        Raises:
+            UpstreamFailed: It cannot be asked, or gives no proper answer.
+            ServerError: It answers with an error.
+            Overloaded: Too many requests wait for it.
+        """
+        began = time.monotonic()
+        limit = self._limit(context)
+        async with self._slot():
+            self.counts.calls += 1
+            try:
+                with self._use_breaker():
+                    return await self._attempt(method, params, context, limit, is_safe=is_safe)
+            except asyncio.CancelledError:
+                if limit is not None and time.monotonic() - began >= 0.98 * limit:
+                    self.counts.errors += 1
+                    self._breaker.count_failure(f"it has not answered {method} within {limit:g} s")
+                raise
+            except UpstreamFailed:
+                self.counts.errors += 1
+                raise
+            finally:
+                self.counts.seconds += time.monotonic() - began
+
+    def _limit(self, context: ToolContext | None) -> float | None:
+        if context is None:
+            return self.upstream.list_seconds
+        return min(self.upstream.call_seconds or context.timeout_seconds, context.timeout_seconds)
+
+    @contextlib.contextmanager
+    def _use_breaker(self) -> Any:
+        try:
+            with self._breaker.use():
+                yield
+        except BreakerOpen as error:
+            raise UpstreamFailed(
+                f"it is left alone for a moment, as it failed several times in a row: {error}"
+            ) from error
+
+    async def _attempt(
+        self,
+        method: str,
+        params: Mapping[str, Any],
+        context: ToolContext | None,
+        limit: float | None,
+        *,
+        is_safe: bool,
+    ) -> dict[str, Any]:
+        caller = context.caller if context and self.upstream.session == "per_caller" else ""
+        for attempt in (1, 2):
+            session = await self.session(caller)
+            try:
+                result = await session.request(method, params, seconds=limit, context=context)
+            except Lost as error:
+                if attempt == 2 or (error.was_sent and not is_safe):
+                    raise
+                continue
+            finally:
+                if session.is_tainted and self.upstream.session != "shared" and session.is_idle:
+                    self._retire(caller, session)
+            self._failed = 0
+            return result
+        raise AssertionError
+
+    # Sessions.
+
+    async def session(self, caller: str = "") -> Session:
+        """An open session; all who wait for the same one wait for one start, which goes on when they give up.
+
+        Raises:
+            UpstreamFailed: It cannot be opened, or is left alone after it failed.
+        """
+        session = self._sessions.get(caller)
+        if session is not None and session.is_open:
+            return session
+        opening = self._opening.get(caller)
+        if opening is None:
+            await self._wait_for_pause()
+            opening = self._opening.get(caller) or self._begin(caller)
+        return await asyncio.shield(opening)
+
+    def _begin(self, caller: str) -> asyncio.Task[Session]:
+        opening = asyncio.create_task(self._open(caller))
+        self._opening[caller] = opening
+
+        def done(task: asyncio.Task[Session]) -> None:
+            self._opening.pop(caller, None)
+            if not task.cancelled():
+                task.exception()  # whoever waits for it has it; nobody may
+
+        opening.add_done_callback(done)
+        return opening
+
+    async def _wait_for_pause(self) -> None:
+        self._refuse_unwanted()
+        pause = self._retry_at - time.monotonic()
+        if pause <= 0:
+            return
+        if self._has_failed or pause > PATIENCE_SECONDS:
+            raise UpstreamFailed(f"{self._problem}; it is tried again in {pause:.0f} s")
+        await asyncio.sleep(pause)
+        self._refuse_unwanted()
+
+    def _refuse_unwanted(self) -> None:
+        if self._is_closed:
+            raise UpstreamFailed("it was changed or removed meanwhile; call again")
+        if not self.upstream.enabled:
+            raise UpstreamFailed("it is disabled", is_lasting=True)
+
+    async def _open(self, caller: str) -> Session:
+        old = self._sessions.pop(caller, None)
+        if old is not None:
+            await old.close()
+        self._make_room()
+        session = Session(
+            self.upstream,
+            log=self.log,
+            resolve=self._supervisor.resolve,
+            command=self._supervisor.find_command(self.upstream),
+            mode=self._mode,
+            on_change=lambda kind: self._supervisor.changed(self.upstream.name, kind),
+        )
+        self.counts.starts += 1
+        try:
+            async with self._supervisor.starting(self.upstream):
+                info = await session.open()
+        except UpstreamFailed as error:
+            self._count_failure(error)
+            raise
+        self._remember(info)
+        self._sessions[caller] = session
+        self._problem, self._has_failed = None, False
+        self._spawn(self._watch(caller, session))
+        self._spawn(self._supervisor.found(self.upstream.name, session))
+        return session
+
+    def _remember(self, info: ServerInfo) -> None:
+        """Servers of the handshake era need not be asked again whether they know another one."""
+        if self.upstream.era == "auto":
+            self._mode = "auto" if info.is_modern else "legacy"
+
+    def _make_room(self) -> None:
+        idle = sorted((s.used_at, caller) for caller, s in self._sessions.items() if s.is_idle)
+        while len(self._sessions) >= MAX_SESSIONS and idle:
+            _, caller = idle.pop(0)
+            self._retire(caller, self._sessions[caller])
+
+    def _retire(self, caller: str, session: Session) -> None:
+        if self._sessions.get(caller) is session:
+            del self._sessions[caller]
+        self._spawn(session.close())
+
+    async def _watch(self, caller: str, session: Session) -> None:
+        """Notice when a session ends that nobody wanted to end."""
+        began = time.monotonic()
+        await session.wait_closed()
+        if self._sessions.get(caller) is session:
+            del self._sessions[caller]
+        if session.reason is not None and not self._is_closed:
+            self._mode = self.upstream.era
+            if time.monotonic() - began > HEALTHY_SECONDS:
+                self._failed = 0
+            self._count_failure(UpstreamFailed(session.reason))
+
+    def _count_failure(self, error: UpstreamFailed) -> None:
+        self._failed += 1
+        self.counts.failures += 1
+        self._problem = error.message
+        self.log.add("toolbox", error.message)
+        self._mode = self.upstream.era
+        if error.is_lasting or self._failed > self.upstream.restarts:
+            self._has_failed = True
+            self._retry_at = time.monotonic() + FAILED_SECONDS
+            logger.error(
+                "an upstream has failed", upstream=self.upstream.name, reason=error.message, times=self._failed
+            )
+            return
+        if self._failed == 1 and not error.is_lasting:
+            pause = 0.0 if self.counts.starts > 1 else self.upstream.backoff_seconds
+        else:
+            pause = min(self.upstream.backoff_seconds * 2 ** (self._failed - 1), MAX_PAUSE_SECONDS)
+        pause *= random.uniform(0.75, 1.25)  # noqa: S311 - it only keeps replicas from coming all at once
+        self._retry_at = time.monotonic() + pause
+        logger.warning("an upstream failed", upstream=self.upstream.name, reason=error.message, times=self._failed)
+
+    # What operators do.
+
+    def forgive(self) -> None:
+        """Forget what went wrong: somebody has mended it."""
+        self._failed, self._retry_at, self._problem, self._has_failed = 0, 0.0, None, False
+        self._mode = self.upstream.era
+        self._breaker.close()
+
+    async def close_sessions(self) -> None:
+        """Disconnect; the next call connects again."""
+        opening = list(self._opening.values())
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        sessions, self._sessions = list(self._sessions.values()), {}
+        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        self._is_closed = True
+        await self.close_sessions()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close_idle(self, now: float) -> None:
+        """Close sessions that nobody has used for long."""
+        for caller, session in list(self._sessions.items()):
+            if session.is_idle and now - session.used_at > self.upstream.idle_seconds:
+                self._retire(caller, session)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a session is open."""
+        return any(session.is_open for session in self._sessions.values())
+
+    def status(self) -> Status:
+        """How it is now."""
+        counts, wait = self.counts, self._retry_at - time.monotonic()
+        processes = [s.process.pid for s in self._sessions.values() if s.process and s.process.pid]
+        return Status(
+            state=self._state(wait),
+            problem=self._problem or self._breaker.problem,
+            sessions=len(self._sessions),
+            processes=processes,
+            calls=counts.calls,
+            errors=counts.errors,
+            starts=counts.starts,
+            failures=counts.failures,
+            mean_ms=round(counts.seconds / counts.calls * 1000, 3) if counts.calls else None,
+            is_breaker_open=self._breaker.problem is not None,
+            retry_at=datetime.fromtimestamp(time.time() + wait, UTC) if wait > 0 else None,
+        )
+
+    def _state(self, wait: float) -> State:
+        if not self.upstream.enabled:
+            return "disabled"
+        if self.is_running:
+            return "running"
+        if self._opening:
+            return "starting"
+        if self._has_failed:
+            return "failed"
+        return "waiting" if wait > 0 else "stopped"
+
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded(f"{MAX_WAITING} calls wait for the upstream {self.upstream.name!r}; try again in a moment")
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+
+        def done(ended: asyncio.Task[Any]) -> None:
+            self._tasks.discard(ended)
+            if not ended.cancelled() and (error := ended.exception()):
+                logger.warning("looking after an upstream failed", upstream=self.upstream.name, reason=str(error))
+
+        task.add_done_callback(done)
+
+
+class Supervisor:
+    """All upstreams of this process."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolve,
+        find_command: Callable[[Upstream], tuple[str, ...]] = lambda _: (),
+        found: Found | None = None,
+        changed: Changed = lambda *_: None,
+    ) -> None:
+        """`resolve` fills `${...}` in; `find_command` says what is run where it is not the upstream's command."""
+        self.resolve = resolve
+        self.find_command = find_command
+        self.found: Found = found or _ignore
+        self.changed = changed
+        self._supervised = dict[str, Supervised]()
+        self._logs = dict[str, Log]()
+        self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._closing = set[asyncio.Task[None]]()
+
+    @property
+    def names(self) -> list[str]:
+        """The upstreams."""
+        return sorted(self._supervised)
+
+    def find(self, name: str) -> Supervised | None:
+        """The upstream with this name."""
+        return self._supervised.get(name)
+
+    def get(self, name: str) -> Supervised:
+        """The upstream with this name.
+
+        Raises:
+            UpstreamFailed: There is none, or not yet.
+        """
+        found = self._supervised.get(name)
+        if found is None:
+            raise UpstreamFailed("it is not known here", is_lasting=True)
+        return found
+
+    def configure(self, upstreams: Mapping[str, Upstream]) -> None:
+        """Look after these from now on; one that has changed is disconnected, and connected anew when it is needed."""
+        for name, supervised in list(self._supervised.items()):
+            if upstreams.get(name) != supervised.upstream:
+                del self._supervised[name]
+                self._close_later(supervised)
+            if name not in upstreams:
+                self._logs.pop(name, None)
+        for name, upstream in upstreams.items():
+            if name not in self._supervised:
+                log = self._logs.setdefault(name, Log())
+                self._supervised[name] = Supervised(upstream, self, log)
+
+    def _close_later(self, supervised: Supervised) -> None:
+        task = asyncio.create_task(supervised.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    @contextlib.asynccontextmanager
+    async def starting(self, upstream: Upstream) -> AsyncIterator[None]:
+        """Keep starts of processes from all coming at once; a slow one gives way to the next after a while."""
+        if upstream.transport != "stdio":
+            yield
+            return
+        await self._starts.acquire()
+        held = [True]
+
+        def give_way() -> None:
+            if held and held.pop():
+                self._starts.release()
+
+        timer = asyncio.get_running_loop().call_later(START_SECONDS, give_way)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            give_way()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look after everything while the block runs; nothing of any upstream is left afterwards."""
+        keeper = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            closing = [asyncio.create_task(supervised.close()) for supervised in self._supervised.values()]
+            self._supervised = {}
+            await asyncio.gather(*closing, *self._closing, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for supervised in self._supervised.values():
+                supervised.close_idle(time.monotonic())
+
+
+async def _ignore(_name: str, _session: Session) -> None:
+    """Nobody wants to hear of new sessions."""

@@ -1,0 +1,93 @@
+"""The kind "upstream": tools that another MCP server runs."""
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol
+
+from msgspec import UNSET
+
+from toolbox.definitions import ToolDefinition, ToolResult, read_content
+from toolbox.errors import ToolError, UpstreamFailed
+from toolbox.tools.base import Tool, ToolContext
+from toolbox.tools.kinds import Implementation, read_implementation
+from toolbox.upstreams.client import ServerError
+
+KIND = "upstream"
+SOURCE = "upstream:"
+"""How the sources of such tools begin; the upstream's name follows."""
+
+_KNOWN = frozenset({"content", "structuredContent", "isError", "_meta", "resultType", "ttlMs", "cacheScope"})
+
+
+class UpstreamImplementation(Implementation, frozen=True, kw_only=True, tag_field="kind", tag=KIND):
+    """Which upstream, and what the tool is called there."""
+
+    upstream: str
+    tool: str
+
+
+class Ask(Protocol):
+    """Asks an upstream, on a session that is opened if need be."""
+
+    def __call__(
+        self, upstream: str, method: str, params: Mapping[str, Any], context: ToolContext, *, is_safe: bool
+    ) -> Awaitable[dict[str, Any]]:
+        """The result as it came."""
+        ...
+
+
+class UpstreamKind:
+    """Makes tools of what is stored."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def check(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Kind."""
+        read_implementation(UpstreamImplementation, implementation)
+
+    def create(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> Tool:
+        """See Kind."""
+        return UpstreamTool(definition, read_implementation(UpstreamImplementation, implementation), self._ask)
+
+
+class UpstreamTool:
+    """One tool of an upstream."""
+
+    limits_itself = True
+    """Calls wait for their turn at the upstream, so that a slow one keeps no place that other tools could have."""
+
+    def __init__(self, definition: ToolDefinition, implementation: UpstreamImplementation, ask: Ask) -> None:
+        self.definition = definition
+        self._implementation = implementation
+        self._ask = ask
+
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        """Run the tool there; what it gives back comes as it is."""
+        upstream, hints = self._implementation.upstream, self.definition.annotations
+        try:
+            result = await self._ask(
+                upstream,
+                "tools/call",
+                {"name": self._implementation.tool, "arguments": arguments},
+                context,
+                is_safe=hints.read_only_hint is True or hints.idempotent_hint is True,
+            )
+        except UpstreamFailed as error:
+            raise ToolError(f"the upstream {upstream!r} cannot do this now: {error.message}") from error
+        except ServerError as error:
+            raise ToolError(error.message) from error
+        return to_result(result)
+
+
+def to_result(result: Mapping[str, Any]) -> ToolResult:
+    """A result of tools/call as ours; what ToolBox does not know of it stays, in its metadata."""
+    content = result.get("content")
+    blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+    metadata = result.get("_meta")
+    unknown = {name: value for name, value in result.items() if name not in _KNOWN}
+    return ToolResult(
+        content=tuple(read_content(block) for block in blocks),
+        structured=result.get("structuredContent", UNSET),
+        is_error=result.get("isError") is True,
+        metadata=(metadata if isinstance(metadata, dict) else {}) | ({"toolbox/fields": unknown} if unknown else {}),
+    )
