@@ -44,6 +44,6 @@ async def wait_for_tools(client: AsyncTestClient[Any], name: str) -> dict[str, A
     """The upstream, as soon as its lists have been read."""
     while True:
         found = (await client.get(f"/admin/upstreams/{name}")).json()
-        if found["read_at"] or found["problem"]:
+        if found.get("read_at") or found.get("problem"):
             return dict(found)
         await asyncio.sleep(0.02)

@@ -202,9 +202,9 @@ class UpstreamService:
                 )
                 is_new = before is None or not before.upstream.enabled or before.read_for != fingerprint(upstream)
                 if upstream.enabled and is_new:
-                    await self._queue.enqueue(
-                        READ, ReadRequest(upstream.name), key=f"{READ}:{upstream.name}", connection=connection
-                    )
+                    # A job that runs already may have seen the configuration before: this one has a key of its own.
+                    key = f"{READ}:{upstream.name}:{fingerprint(upstream).hex()}"
+                    await self._queue.enqueue(READ, ReadRequest(upstream.name), key=key, connection=connection)
         self._is_stale = self._is_stale or any(what != "unchanged" for what in done.values())
         return done
 

@@ -97,6 +97,8 @@ class Supervised:
         self._has_failed = False
         self._mode: str = upstream.era
         self._tasks = set[asyncio.Task[Any]]()
+        self._endings = set[asyncio.Task[Any]]()
+        """Sessions on their way out: these are waited for, never cancelled."""
         self._is_closed = False
 
     async def request(
@@ -217,7 +219,7 @@ class Supervised:
     async def _open(self, caller: str) -> Session:
         old = self._sessions.pop(caller, None)
         if old is not None:
-            await old.close()
+            self._end(old)
         self._make_room()
         session = Session(
             self.upstream,
@@ -231,8 +233,10 @@ class Supervised:
         try:
             async with self._supervisor.starting(self.upstream):
                 info = await session.open()
-        except UpstreamFailed as error:
-            self._count_failure(error)
+        except BaseException as error:
+            self._end(session)
+            if isinstance(error, UpstreamFailed):
+                self._count_failure(error)
             raise
         self._remember(info)
         self._sessions[caller] = session
@@ -255,7 +259,13 @@ class Supervised:
     def _retire(self, caller: str, session: Session) -> None:
         if self._sessions.get(caller) is session:
             del self._sessions[caller]
-        self._spawn(session.close())
+        self._end(session)
+
+    def _end(self, session: Session) -> None:
+        """Close a session that nobody waits for."""
+        ending = asyncio.create_task(session.close())
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     async def _watch(self, caller: str, session: Session) -> None:
         """Notice when a session ends that nobody wanted to end."""
@@ -305,7 +315,9 @@ class Supervised:
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         sessions, self._sessions = list(self._sessions.values()), {}
-        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+        for session in sessions:
+            self._end(session)
+        await asyncio.gather(*self._endings, return_exceptions=True)
 
     async def close(self) -> None:
         """Disconnect for good."""
@@ -314,7 +326,7 @@ class Supervised:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._endings, return_exceptions=True)
 
     def close_idle(self, now: float) -> None:
         """Close sessions that nobody has used for long."""
