@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+from collections import ChainMap
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -190,7 +191,10 @@ def _create_endpoints(services: Services, conversations: Conversations, runner: 
         if not is_whole:
             return Offers([results], runner=runner)
         own = [*catalogue.resources(), results]
-        return Offers(own, plugins.resources, plugins.prompts, runner, skills=plugins.skills)
+        offered = services.upstreams.offered
+        resources = ChainMap[str, Any](plugins.resources, offered.resources)
+        prompts = ChainMap[str, Any](plugins.prompts, offered.prompts)
+        return Offers(own, resources, prompts, runner, skills=plugins.skills)
 
     make_server = partial(
         McpServer,

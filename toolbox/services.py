@@ -173,6 +173,7 @@ class Services(Struct):
         for plugin in self.plugins.plugins:
             offered = [self.plugins.upstreams[name] for name in plugin.upstreams]
             await self.upstreams.put_all_of(f"plugin:{plugin.name}", offered)
+        await self.upstreams.load()
 
     @property
     def is_ready(self) -> bool:

@@ -69,10 +69,11 @@ async def test_a_caller_who_is_asked_by_ending_the_run_is(supervisor: Supervisor
 
 
 async def test_nothing_that_a_server_says_is_lost(supervisor: Supervisor, sdk_url: str) -> None:
-    result = to_result(await call(connect(supervisor, sdk_url), "link"))
+    result = to_result(await call(connect(supervisor, sdk_url), "link"), "sdk")
     text, link = result.content
     assert text.annotations == {"audience": ["user"], "priority": 0.5}
-    assert (link.uri, link.size, link.meta) == ("memo://today", 5, {"a": 1})  # type: ignore[union-attr]
+    assert (link.uri, link.size) == ("upstream://sdk/memo%3A%2F%2Ftoday", 5)  # type: ignore[union-attr]
+    assert link.meta == {"a": 1, "toolbox/uri": "memo://today"}
     assert result.structured == {"seen": True}
     assert result.metadata["example/trace"] == "abc"
 

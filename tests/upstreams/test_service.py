@@ -209,3 +209,29 @@ async def test_a_host_s_file_is_imported_over_rest(toolbox_client: AsyncTestClie
     }
     shown = (await toolbox_client.get("/admin/upstreams/My-pets")).json()
     assert (shown["title"], shown["enabled"], shown["here"]["state"]) == ("My pets", False, "disabled")
+
+
+async def test_resources_and_prompts_are_offered_too(toolbox_client: AsyncTestClient[Any], sdk_url: str) -> None:
+    client = toolbox_client
+    await add(client, {"name": "notes", "transport": "http", "url": f"{sdk_url}/mcp"})
+
+    async def ask(method: str, **params: Any) -> Any:
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
+        answer = (await client.post("/mcp", json=message, headers=headers)).json()
+        return answer.get("result") or answer["error"]
+
+    uri = "upstream://notes/memo%3A%2F%2Ftoday"
+    while uri not in [each["uri"] for each in (await ask("resources/list"))["resources"]]:
+        await asyncio.sleep(0.02)
+    (content,) = (await ask("resources/read", uri=uri))["contents"]
+    assert (content["uri"], content["text"]) == (uri, "water the plants")
+    templates = (await ask("resources/templates/list"))["resourceTemplates"]
+    assert "upstream://notes/{uri}" in [each["uriTemplate"] for each in templates]
+    day = (await ask("resources/read", uri="upstream://notes/memo%3A%2F%2F1%2Fof%2FMay"))["contents"]
+    assert day[0]["text"] == "nothing on 1 of May"
+    assert "there is no resource" in (await ask("resources/read", uri="upstream://notes/memo%3A%2F%2Fx"))["message"]
+    (prompt,) = (await ask("prompts/list"))["prompts"]
+    assert (prompt["name"], prompt["arguments"][0]["name"]) == ("notes__review", "code")
+    got = await ask("prompts/get", name="notes__review", arguments={"code": "x = 1"})
+    assert got["messages"][0]["content"]["text"] == "Please review: x = 1"

@@ -260,6 +260,14 @@ class Remote:
         """See Backend."""
         return _decode(await self._ask("GET", "/admin/plugins"), list[Object])
 
+    async def ask(self, method: str, path: str, body: Object | None = None) -> Any:
+        """What the server answers, None if that is nothing."""
+        answer = await self._send(method, path, body)
+        if _problem(answer).get("code") == "not_found":
+            raise NotFound(_problem(answer)["detail"])
+        checked = self._checked(answer)
+        return _decode(checked, object) if checked.content else None
+
     async def _ask(
         self, method: str, path: str, body: Object | None = None, patience: httpx.Timeout | None = None
     ) -> httpx.Response:

@@ -50,6 +50,10 @@ def sync(model: str | None, as_json: bool) -> None:
 @click.option("--openapi", metavar="URL|FILE", help="Import the operations of an OpenAPI document as tools instead.")
 @click.option("--server", metavar="URL", help="With --openapi: where the API is, if the document does not say it.")
 @click.option("--remove", metavar="SOURCE", help="Remove all tools that were imported from this source instead.")
+@click.option(
+    "--mcp", "has_servers", is_flag=True, help="Add the MCP servers of hosts' files (mcpServers) as upstreams."
+)
+@click.option("--yes", is_flag=True, help="With --mcp: run packages of a server.json without asking.")
 @json_option
 def import_(
     files: tuple[Path, ...],
@@ -57,6 +61,8 @@ def import_(
     openapi: str | None,
     server: str | None,
     remove: str | None,
+    has_servers: bool,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """Import tools from JSON lines: {"id", "name", "description", "input_schema", "tags"} a line.
@@ -66,9 +72,15 @@ def import_(
 
     With --openapi, each operation of an API (OpenAPI 3.0 or 3.1, JSON or YAML) becomes a tool that calls it. Importing
     a document again updates its tools, and hides those whose operations are gone.
+
+    With --mcp, FILES are those in which MCP hosts have their servers (Claude, Cursor, VS Code ...), or a server.json of
+    the official registry: the servers become upstreams.
     """
     if [bool(files), bool(openapi), bool(remove)].count(True) != 1 or (remove and source) or (server and not openapi):
         raise click.UsageError("give FILES to import, or --openapi URL|FILE, or --remove SOURCE alone.")
+    if has_servers and files:
+        _import_servers(files, yes=yes, as_json=as_json)
+        return
     if openapi:
         from toolbox.cli.openapi import import_api
 
@@ -85,6 +97,22 @@ def import_(
         for report in reports:
             _print_import(report)
     if any(report["rejected"] for report in reports):
+        sys.exit(1)
+
+
+def _import_servers(files: tuple[Path, ...], *, yes: bool, as_json: bool) -> None:
+    from toolbox.cli.upstreams import import_servers
+
+    report = import_servers(files, consents=lambda question: yes or click.confirm(question, err=True))
+    if as_json:
+        print_json(report)
+    for name, done in () if as_json else report["upstreams"].items():
+        later = "; its tools are read in the background" if report["is_read_later"] and done != "unchanged" else ""
+        tools = "" if later else f", {count(report['tools'][name], 'tool')}"
+        click.echo(f"{name}: {done}{tools}{later}")
+    for name, problem in (report["problems"] | report["rejected"]).items():
+        click.echo(f"{name}: {problem}", err=True)
+    if report["problems"] or report["rejected"]:
         sys.exit(1)
 
 

@@ -101,6 +101,16 @@ async def store_offer(
             tools=len(plan.write) + len(plan.show) + plan.unchanged,
         )
         await write_discovered(connection, upstream, found)
+        for kind, had, has in (
+            (
+                "resources",
+                stored.offers.resources + stored.offers.templates,
+                found.offers.resources + found.offers.templates,
+            ),
+            ("prompts", stored.offers.prompts, found.offers.prompts),
+        ):
+            if had != has:
+                await notify(connection, "lists", kind)
         if not changes.is_empty:
             await record(connection, AuditEntry(ITSELF, "upstream.read", "upstream", upstream.name, None, changes))
     return changes

@@ -21,6 +21,7 @@ from toolbox.upstreams.catalogue import Changes, approve_tools, delete_tools, hi
 from toolbox.upstreams.client import ListKind, ServerError, Session
 from toolbox.upstreams.config import TRUSTED_ORIGINS, Resolver, check_upstream
 from toolbox.upstreams.logs import LogLine
+from toolbox.upstreams.offers import Offered
 from toolbox.upstreams.repository import (
     Discovered,
     Offers,
@@ -87,6 +88,8 @@ class UpstreamService:
         self.supervisor = Supervisor(
             resolve=resolver, find_command=find_command, found=self._hear_of_session, changed=self._hear_of_change
         )
+        self.offered = Offered(self.ask)
+        """Resources and prompts; what is in there changes as upstreams are read."""
         self.stored: Mapping[str, StoredUpstream] = {}
         """The upstreams as this process knows them; another object after each change."""
         self._is_stale = True
@@ -162,6 +165,7 @@ class UpstreamService:
                 self._is_stale = True
                 raise
             self.supervisor.configure({name: stored.upstream for name, stored in self.stored.items()})
+            self.offered.update(self.stored)
 
     # Configuring.
 

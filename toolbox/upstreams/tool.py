@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from msgspec import UNSET
 
@@ -14,6 +15,9 @@ from toolbox.upstreams.client import ServerError
 KIND = "upstream"
 SOURCE = "upstream:"
 """How the sources of such tools begin; the upstream's name follows."""
+
+WEB = ("http://", "https://", "data:")
+SCHEME = "upstream://"
 
 _KNOWN = frozenset({"content", "structuredContent", "isError", "_meta", "resultType", "ttlMs", "cacheScope"})
 
@@ -76,18 +80,35 @@ class UpstreamTool:
             raise ToolError(f"the upstream {upstream!r} cannot do this now: {error.message}") from error
         except ServerError as error:
             raise ToolError(error.message) from error
-        return to_result(result)
+        return to_result(result, upstream)
 
 
-def to_result(result: Mapping[str, Any]) -> ToolResult:
+def to_result(result: Mapping[str, Any], upstream: str) -> ToolResult:
     """A result of tools/call as ours; what ToolBox does not know of it stays, in its metadata."""
     content = result.get("content")
     blocks = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
     metadata = result.get("_meta")
     unknown = {name: value for name, value in result.items() if name not in _KNOWN}
     return ToolResult(
-        content=tuple(read_content(block) for block in blocks),
+        content=tuple(read_content(_lead_back(block, upstream)) for block in blocks),
         structured=result.get("structuredContent", UNSET),
         is_error=result.get("isError") is True,
         metadata=(metadata if isinstance(metadata, dict) else {}) | ({"toolbox/fields": unknown} if unknown else {}),
     )
+
+
+def to_own_uri(upstream: str, uri: str) -> str:
+    """The URI under which ToolBox reads a resource of an upstream."""
+    return f"{SCHEME}{upstream}/{quote(uri, safe='')}"
+
+
+def _lead_back(block: dict[str, Any], upstream: str) -> dict[str, Any]:
+    """A link to a resource of the server's, as ToolBox reads it; what lies in the web stays there."""
+    uri = block.get("uri")
+    if block.get("type") != "resource_link" or not isinstance(uri, str) or uri.startswith(WEB):
+        return block
+    meta = block.get("_meta")
+    return block | {
+        "uri": to_own_uri(upstream, uri),
+        "_meta": (meta if isinstance(meta, dict) else {}) | {"toolbox/uri": uri},
+    }
