@@ -5,11 +5,13 @@
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -38,22 +40,26 @@ def look(me: psutil.Process) -> dict[str, float]:
     }
 
 
-async def call(supervisor: Supervisor, name: str, number: int) -> bool:
-    context = ToolContext(
-        tool_name="echo",
-        execution_id=str(number),
-        caller="soak",
-        timeout_seconds=SILENT_SECONDS,
-        run_blocking=asyncio.to_thread,
-    )
+async def call(supervisor: Supervisor, name: str, number: int) -> str:
+    """Call a tool until it answers; one that ends its server has answered when it has."""
     tool = random.choice(["echo"] * 97 + ["garbage", "die", "slow"])
     arguments = {"text": str(number) if tool == "echo" else ""}
-    try:
-        async with asyncio.timeout(SILENT_SECONDS):
+    while True:
+        context = ToolContext(
+            tool_name=tool,
+            execution_id=str(number),
+            caller="soak",
+            timeout_seconds=SILENT_SECONDS,
+            run_blocking=asyncio.to_thread,
+        )
+        try:
             result = await supervisor.get(name).request("tools/call", {"name": tool, "arguments": arguments}, context)
-    except (ToolboxError, TimeoutError):
-        return False
-    return tool != "echo" or result["content"][0]["text"] == str(number)
+        except ToolboxError:
+            if tool == "die":
+                return "died"
+            await asyncio.sleep(0.05)
+            continue
+        return "right" if tool != "echo" or result["content"][0]["text"] == str(number) else "wrong"
 
 
 async def kill_now_and_then(supervisor: Supervisor, ended: asyncio.Event) -> int:
@@ -62,7 +68,7 @@ async def kill_now_and_then(supervisor: Supervisor, ended: asyncio.Event) -> int
         await asyncio.sleep(0.5)
         processes = [pid for name in supervisor.names for pid in supervisor.get(name).status().processes]
         if processes:
-            with __import__("contextlib").suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(random.choice(processes), signal.SIGKILL)
                 killed += 1
     return killed
@@ -84,12 +90,12 @@ async def run(calls: int, upstreams: int, at_once: int) -> None:
     before, start = look(me), time.perf_counter()
     async with supervisor.running():
         supervisor.configure(configured)
-        ended, numbers, good = asyncio.Event(), iter(range(calls)), [0]
+        ended, numbers, came = asyncio.Event(), iter(range(calls)), Counter[str]()
         killer = asyncio.create_task(kill_now_and_then(supervisor, ended))
 
         async def work() -> None:
             for number in numbers:
-                good[0] += await call(supervisor, f"u{number % upstreams}", number)
+                came[await call(supervisor, f"u{number % upstreams}", number)] += 1
 
         await asyncio.gather(*(work() for _ in range(at_once)))
         ended.set()
@@ -98,10 +104,12 @@ async def run(calls: int, upstreams: int, at_once: int) -> None:
     await asyncio.sleep(0.5)
     after = look(me)
     seconds = time.perf_counter() - start
-    print(f"{calls} calls in {seconds:.0f} s, {good[0]} answered rightly, {killed} servers killed")
+    print(f"{calls} calls in {seconds:.0f} s: {dict(came)}; {killed} servers killed beside")
     for name in before:
         print(f"{name:10} before {before[name]:8} during {during[name]:8} after {after[name]:8}")
     left = [name for name in ("children", "files", "tasks") if after[name] > before[name]]
+    if came["wrong"]:
+        sys.exit("a call got the answer of another")
     if left or after["memory_mb"] > before["memory_mb"] + 30:
         sys.exit(f"not everything has come back: {left or 'memory'}")
 

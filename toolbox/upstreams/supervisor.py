@@ -118,8 +118,7 @@ class Supervised:
         async with self._slot():
             self.counts.calls += 1
             try:
-                with self._use_breaker():
-                    return await self._attempt(method, params, context, limit, is_safe=is_safe)
+                return await self._attempt(method, params, context, limit, is_safe=is_safe)
             except asyncio.CancelledError:
                 if limit is not None and time.monotonic() - began >= 0.98 * limit:
                     self.counts.errors += 1
@@ -157,18 +156,21 @@ class Supervised:
     ) -> dict[str, Any]:
         caller = context.caller if context and self.upstream.session == "per_caller" else ""
         for attempt in (1, 2):
-            session = await self.session(caller)
+            session, lost = await self.session(caller), None
             try:
-                result = await session.request(method, params, seconds=limit, context=context)
-            except Lost as error:
-                if attempt == 2 or (error.was_sent and not is_safe):
-                    raise
-                continue
+                with self._use_breaker():
+                    try:
+                        result = await session.request(method, params, seconds=limit, context=context)
+                    except Lost as error:  # counted once, with the session, however many calls it takes with it
+                        lost = error
             finally:
                 if session.is_tainted and self.upstream.session != "shared" and session.is_idle:
                     self._retire(caller, session)
-            self._failed = 0
-            return result
+            if lost is None:
+                self._failed = 0
+                return result
+            if attempt == 2 or (lost.was_sent and not is_safe):
+                raise lost
         raise AssertionError
 
     # Sessions.
