@@ -61,6 +61,7 @@ from toolbox.services import Services, open_services, serving
 from toolbox.settings import Secret, Settings, naming_database, refuse_contradictions, refuse_exposure
 from toolbox.signals import told_of_end
 from toolbox.tools import routes as tool_routes
+from toolbox.tools.admin_routes import create_admin_router
 from toolbox.toolsets import routes as toolset_routes
 from toolbox.upstreams import routes as upstream_routes
 from toolbox.upstreams.service import UpstreamService
@@ -150,6 +151,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             search_routes.router,
             secret_routes.router,
             tool_routes.router,
+            create_admin_router(settings),
             toolset_routes.router,
             upstream_routes.router,
             cards.router,
@@ -278,6 +280,7 @@ def _dependencies() -> dict[str, Provide]:
         "history",
         "keys",
         "kinds",
+        "manager",
         "plugins",
         "queue",
         "registry",

@@ -14,6 +14,9 @@ ToolboxError
 ├── Conflict                      409  conflict
 ├── ToolNotRunnable               409  tool_not_runnable
 ├── SecretUnavailable             409  secret_unavailable
+├── PreconditionFailed            412  precondition_failed
+├── PreconditionRequired          428  precondition_required
+├── TooLarge                      413  too_large
 ├── ToolNotHere                   503  tool_not_here
 ├── Overloaded                    503  overloaded
 ├── DatabaseUnavailable           503  database_unavailable
@@ -165,6 +168,27 @@ class SecretUnavailable(ToolboxError):
 
     code = "secret_unavailable"
     status = 409
+
+
+class PreconditionFailed(ToolboxError):
+    """What is to be changed is not any more as the request has it (`If-Match`)."""
+
+    code = "precondition_failed"
+    status = 412
+
+
+class PreconditionRequired(ToolboxError):
+    """The change must say what it is based on, in `If-Match`."""
+
+    code = "precondition_required"
+    status = 428
+
+
+class TooLarge(ToolboxError):
+    """Something is larger than a setting allows; names both."""
+
+    code = "too_large"
+    status = 413
 
 
 class ToolNotHere(ToolboxError):

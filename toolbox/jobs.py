@@ -12,6 +12,7 @@ from toolbox.index.embeddings import Model, count_pending, register_model
 from toolbox.learning.vectors import embed_uses
 from toolbox.queue import Job, Queue, delete_old_jobs
 from toolbox.tasks.repository import delete_expired_tasks
+from toolbox.tools.findings import LINT, lint_outdated
 from toolbox.tools.reindex import REINDEX, reindex_outdated
 from toolbox.tools.sync import embed_missing
 
@@ -40,6 +41,7 @@ def register_jobs(
     embed: tuple[Model, Embedder] | None,
     others: Iterable[Embedder] = (),
     call_retention_days: int,
+    call_retention_rows: int = 0,
 ) -> None:
     """Tell the queue how its jobs are worked here; without a model, a process leaves embedding to those that have it.
 
@@ -47,14 +49,24 @@ def register_jobs(
     """
 
     async def delete_old(_job: Job) -> None:
-        await delete_old_rows(database, call_retention_days=call_retention_days)
+        await delete_old_rows(
+            database, call_retention_days=call_retention_days, call_retention_rows=call_retention_rows
+        )
 
     async def reindex(_job: Job) -> None:
         logger.info("tools were indexed anew", tools=await reindex_outdated(database))
         if embed:
             await queue.enqueue(embed_job(embed[1]), key=embed_job(embed[1]))
 
+    async def lint(_job: Job) -> None:
+        looked_at, flagged = await lint_outdated(database)
+        if flagged:
+            logger.warning(
+                "definitions are suspicious: `toolbox tools lint` says why", tools=looked_at, flagged=flagged
+            )
+
     queue.register(REINDEX, reindex, attempts=EMBED_ATTEMPTS)
+    queue.register(LINT, lint)
     queue.register(RETENTION, delete_old)
     queue.schedule(RETENTION, DAILY)
     models = {embedder.name: embedder for embedder in (*others, *([embed[1]] if embed else []))}
@@ -99,13 +111,21 @@ def embed_job(model: Model | Embedder) -> str:
     return f"embed:{model.name}"
 
 
-async def delete_old_rows(database: Database, *, call_retention_days: int) -> None:
-    """Delete calls that are older than so many days (0 keeps them for ever), and what the queue no longer needs."""
+async def delete_old_rows(database: Database, *, call_retention_days: int, call_retention_rows: int = 0) -> None:
+    """Delete calls that are older than so many days, or than so many newer ones, and what the queue no longer needs.
+
+    0 keeps calls for ever, or any number of them.
+    """
     calls = 0
     if call_retention_days:
         calls = await _delete_old(database, "calls", "started_at", _days_ago(call_retention_days))
         await _delete_old(database, "results", "created_at", _days_ago(call_retention_days))
         await _delete_old(database, "searches", "created_at", _days_ago(call_retention_days))
+    if call_retention_rows:
+        oldest = await database.fetch_row(
+            "select started_at from calls order by started_at desc offset $1 limit 1", call_retention_rows - 1
+        )
+        calls += await _delete_old(database, "calls", "started_at", oldest["started_at"]) if oldest else 0
     await _delete_old(database, "uses", "created_at", _days_ago(USE_RETENTION_DAYS))
     jobs = await _delete_old_jobs(database, _days_ago(QUEUE_RETENTION_DAYS))
     tasks = await _delete_expired_tasks(database)

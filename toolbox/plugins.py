@@ -18,7 +18,6 @@ from typing import Any, Literal
 import msgspec
 import pluggy
 import structlog
-from jsonschema_rs import validator_for
 from msgspec import Struct, structs
 
 import toolbox.hookspecs
@@ -33,7 +32,7 @@ from toolbox.tools.function import as_tool
 from toolbox.tools.loading import PLUGIN_SOURCE
 from toolbox.tools.places import find_definition, find_place
 from toolbox.tools.registry import RegisteredTool
-from toolbox.tools.validity import compile_error
+from toolbox.tools.validity import check_schemas
 
 logger = structlog.get_logger(__name__)
 
@@ -326,20 +325,6 @@ def source_folders(found: Iterable[EntryPoint] | None = None) -> list[Path]:
     return sorted(
         folder for folder in folders if not any(folder == place or place in folder.parents for place in installed)
     )
-
-
-def check_schemas(definition: ToolDefinition) -> None:
-    """Refuse schemas that no validator could use.
-
-    Raises:
-        InvalidDefinition: A schema is not valid in its draft, or the input's root is no object.
-    """
-    if definition.input_schema.get("type") != "object":
-        raise InvalidDefinition(f"{definition.name}: the input schema's root must have type object")
-    for what, schema in (("input", definition.input_schema), ("output", definition.output_schema)):
-        error = None if schema is None else compile_error(schema, validator_for)
-        if error is not None:
-            raise InvalidDefinition(f"{definition.name}: the {what} schema is not JSON Schema: {error}")
 
 
 def _describe(entry_point: EntryPoint) -> Plugin:

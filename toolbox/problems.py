@@ -108,10 +108,18 @@ def _answer_for_framework(request: Request[Any, Any, Any], error: HTTPException)
         headers["allow"] = ", ".join(sorted(allowed))
         detail = f"{path[:200]} does not answer {request.method}; it answers {headers['allow']}"
     elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        limit = request.app.request_max_body_size
-        detail = f"the body is larger than {limit} bytes; send less, or let the operator raise MAX_REQUEST_SIZE"
+        limit, setting = _size_limit(request)
+        detail = f"the body is larger than {limit} bytes; send less" + (
+            f", or let the operator raise {setting}" if setting else ""
+        )
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     return _answer(request, status, code, detail, headers=headers)
+
+
+def _size_limit(request: Request[Any, Any, Any]) -> tuple[Any, str]:
+    """How large the body may be, and the setting that says so: a route may have one of its own."""
+    handler: Any = request.scope["route_handler"]
+    return handler.resolve_request_max_body_size(), handler.opt.get("size_setting", "MAX_REQUEST_SIZE")
 
 
 def _near_route(request: Request[Any, Any, Any], path: str) -> str:

@@ -77,6 +77,58 @@ class Redactor:
         return REDACTED
 
 
+def hide_by_schema(value: Any, schema: Any) -> Any:
+    """The value without what its schema calls `writeOnly`, or gives the format `password`."""
+    return _hide(value, schema, schema, 0) if mentions_secrets(schema) else value
+
+
+def mentions_secrets(schema: Any) -> bool:
+    """Whether there is anything in a schema that says so."""
+    if isinstance(schema, dict):
+        return _is_hidden(schema) or any(mentions_secrets(part) for part in schema.values())
+    return isinstance(schema, list) and any(mentions_secrets(part) for part in schema)
+
+
+MAX_SCHEMA_DEPTH = 50
+"""Schemas may refer to themselves; values do not go so deep."""
+
+
+def _is_hidden(schema: dict[str, Any]) -> bool:
+    return schema.get("writeOnly") is True or schema.get("format") == "password"
+
+
+def _hide(value: Any, schema: Any, root: Any, depth: int) -> Any:
+    if not isinstance(schema, dict) or depth > MAX_SCHEMA_DEPTH:
+        return value
+    if _is_hidden(schema):
+        return None if value is None else REDACTED
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        value = _hide(value, _find(root, reference), root, depth + 1)
+    for part in (*schema.get("allOf", ()), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        value = _hide(value, part, root, depth + 1)
+    if isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        return {name: _hide(part, properties.get(name, others), root, depth + 1) for name, part in value.items()}
+    if isinstance(value, list):
+        first = schema.get("prefixItems", [])
+        rest = schema.get("items")
+        return [
+            _hide(part, first[index] if index < len(first) else rest, root, depth + 1)
+            for index, part in enumerate(value)
+        ]
+    return value
+
+
+def _find(root: Any, reference: str) -> Any:
+    """What a reference within the schema leads to; None where it leads nowhere."""
+    found = root
+    for part in filter(None, reference.removeprefix("#").split("/")):
+        name = part.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
 def _words(name: str) -> str:
     return " ".join(word.lower() for word in _WORD.findall(name))
 

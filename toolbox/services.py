@@ -28,7 +28,7 @@ from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.embeddings.observed import ObservedEmbedder
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
-from toolbox.events import Events, notify
+from toolbox.events import Event, Events, notify
 from toolbox.index.embeddings import Model, count_pending, find_model, register_model
 from toolbox.jobs import embed_job, register_jobs
 from toolbox.learning.recorder import UseRecorder
@@ -46,8 +46,11 @@ from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
 from toolbox.tools.base import ToolContext
 from toolbox.tools.composed import ComposedKind
+from toolbox.tools.exclusions import Exclusions
+from toolbox.tools.findings import LINT
 from toolbox.tools.kinds import Kind, Kinds, LazyKind
 from toolbox.tools.loading import ToolLoader
+from toolbox.tools.management import ToolManager
 from toolbox.tools.processes import Workshop
 from toolbox.tools.registry import Registry
 from toolbox.tools.reindex import REINDEX, count_outdated
@@ -82,6 +85,7 @@ class Services(Struct):
     tools: ToolRepository
     kinds: Kinds
     secrets: SecretStore
+    manager: ToolManager
     toolsets: ToolsetService
     upstreams: UpstreamService
     search: SearchService
@@ -97,6 +101,8 @@ class Services(Struct):
     started_at: datetime
     cache: CachedEmbedder | None = None
     endpoint: "EndpointEmbedder | None" = None
+    is_lint_due: bool = True
+    """Whether the catalogue has changed since it was last looked at for what is suspicious."""
     sync_report: SyncReport | None = None
     mcp_servers: FoundServers = FoundServers([], {})
     failure: str | None = None
@@ -132,7 +138,7 @@ class Services(Struct):
         except EmbeddingError as error:
             self.failure = error.message
             done = SyncReport()
-            await self._embed_later()  # whoever has a working model first
+            await _embed_later(self.queue, self.embed)  # whoever has a working model first
         else:
             self.failure = None
             _count_changes(done)
@@ -145,14 +151,20 @@ class Services(Struct):
     async def _switch_models(self) -> None:
         """Search with the wanted model as soon as it has seen the whole catalogue; until then, have it work at that."""
         if self.embed and await count_pending(self.database, self.embed[0]):
-            await self._embed_later()
+            await _embed_later(self.queue, self.embed)
             return
         self.search.embed = self.embed
         logger.info("search has switched to another model", model=self.search.model_name)
 
-    async def _embed_later(self) -> None:
-        if self.embed:
-            await self.queue.enqueue(embed_job(self.embed[0]), key=embed_job(self.embed[0]))
+    async def lint_later(self) -> None:
+        """Have new and changed definitions looked at in the background."""
+        if self.is_lint_due:
+            self.is_lint_due = False
+            await self.queue.enqueue(LINT, key=LINT)
+
+    def hear_of_change(self, _event: Event) -> None:
+        """The catalogue has changed: there may be something to look at."""
+        self.is_lint_due = True
 
     async def warm_up(self) -> None:
         """Let a model load before the first query waits for it, and an endpoint that failed be tried without one.
@@ -221,10 +233,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         events.subscribe("secrets", lambda _event: secrets.forget())
         queue = Queue(database, events)
 
-        async def embed_later() -> None:
-            if embed:
-                await queue.enqueue(embed_job(embed[0]), key=embed_job(embed[0]))
-
+        embed_later = partial(_embed_later, queue, embed)
         upstreams = UpstreamService(
             database,
             events,
@@ -238,13 +247,17 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         kinds = await stack.enter_async_context(_open_kinds(settings, database, secrets, upstreams))
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
-        history = History(database)
+        exclusions = Exclusions(registry, repository, events)
+        await exclusions.read()
+        stack.callback(exclusions.close)
+        history = History(database, settings.redacted_fields)
         register_jobs(
             queue,
             database,
             embed=embed,
             others=plugins.embedders.values(),
             call_retention_days=settings.call_retention_days,
+            call_retention_rows=settings.call_retention_rows,
         )
         executor = Executor(
             concurrency=settings.tool_concurrency,
@@ -267,7 +280,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             access=Access(database, events),
         )
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
-        yield Services(
+        services = Services(
             settings=settings,
             database=database,
             plugins=plugins,
@@ -275,6 +288,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             tools=repository,
             kinds=kinds,
             secrets=secrets,
+            manager=ToolManager(database, kinds, embed_later),
             toolsets=ToolsetService(database),
             upstreams=upstreams,
             search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
@@ -292,6 +306,13 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             endpoint=endpoint,
             mcp_servers=mcp_servers,
         )
+        events.subscribe("tools", services.hear_of_change)
+        yield services
+
+
+async def _embed_later(queue: Queue, embed: tuple[Model, Embedder] | None) -> None:
+    if embed:
+        await queue.enqueue(embed_job(embed[0]), key=embed_job(embed[0]))
 
 
 @contextlib.asynccontextmanager
@@ -392,6 +413,7 @@ async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) 
             if not are_upstreams_known:
                 await services.configure_upstreams()
                 are_upstreams_known = True
+            await services.lint_later()
             await services.warm_up()
         except ToolboxError as error:
             services.failure = error.message

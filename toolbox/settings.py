@@ -189,10 +189,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     call_retention_days: Annotated[
         int, Meta(ge=0, description="Days for which calls stay in the history; 0 keeps them for ever.")
     ] = 30
+    call_retention_rows: Annotated[
+        int, Meta(ge=0, description="Calls that stay in the history at most, the newest ones; 0: any number.")
+    ] = 1_000_000
+    redacted_fields: Annotated[
+        tuple[str, ...],
+        Meta(description="Names of arguments and results whose values the history does not keep, beside password etc."),
+    ] = ()
     result_max_tokens: Annotated[
         int,
         Meta(ge=0, description="Longest result that MCP clients get in one answer, in tokens of 3 bytes; 0: no limit."),
     ] = 10_000
+    max_tool_registration_size: Annotated[
+        int, Meta(ge=1024, description="Largest definition of a tool that is created or imported, in bytes of JSON.")
+    ] = 1024 * 1024
     max_request_size: Annotated[int, Meta(ge=1024, description="Largest request body, in bytes.")] = 4 * 1024 * 1024
 
     @property

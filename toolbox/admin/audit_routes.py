@@ -9,10 +9,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 from msgspec import structs
 
-from toolbox.admin.paging import PageLimit, QueryMoment, QueryText, link_to_next
 from toolbox.audit import AuditedChange, AuditFilter, read_audit
 from toolbox.cursors import read_cursor, write_cursor
 from toolbox.database import Database
+from toolbox.paging import PageLimit, QueryMoment, QueryText, link_to_next
 from toolbox.problems import problem_responses
 
 

@@ -15,37 +15,84 @@ from toolbox.admin.schemas import Accepted, Stats
 from toolbox.audit import AuditedChange
 from toolbox.auth.schemas import IssuedKey, Key, NewKey, Rotation
 from toolbox.calls.excerpts import More
+from toolbox.calls.history import CallSummary
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall
+from toolbox.calls.statistics import CallStatistics
+from toolbox.definitions import Upstream
 from toolbox.embeddings.cache import CacheStatistics
 from toolbox.health import DetailedHealth, Health
 from toolbox.plugins import Plugin
 from toolbox.problems import MEDIA_TYPE, Problem
 from toolbox.search.schemas import FindRequest, Match
+from toolbox.secrets.routes import NewSecret, Rotated
+from toolbox.secrets.store import StoredSecret
+from toolbox.tools.admin_schemas import (
+    ImportReport,
+    PinRequest,
+    RollBackRequest,
+    ToolDraft,
+    ToolState,
+    VersionDetail,
+    VersionSummary,
+    WaitingVersion,
+)
+from toolbox.tools.changes import Change
 from toolbox.tools.schemas import CategoryCount, ListRequest, ToolDetail, ToolSummary
+from toolbox.upstreams.catalogue import Changes
+from toolbox.upstreams.schemas import (
+    Approved,
+    ApproveRequest,
+    ImportedUpstreams,
+    UpstreamDetail,
+    UpstreamLogs,
+    UpstreamSummary,
+)
 
 SHAPES = (
     Accepted,
+    ApproveRequest,
+    Approved,
     AuditedChange,
     CacheStatistics,
+    CallStatistics,
+    CallSummary,
     CallToolRequest,
     CallToolResponse,
     CategoryCount,
+    Change,
+    Changes,
     DetailedHealth,
     FindRequest,
     Health,
+    ImportReport,
+    ImportedUpstreams,
     IssuedKey,
     Key,
     ListRequest,
     Match,
     More,
     NewKey,
+    NewSecret,
+    PinRequest,
     Plugin,
     Problem,
     RecordedCall,
+    RollBackRequest,
+    Rotated,
     Rotation,
     Stats,
+    StoredSecret,
     ToolDetail,
+    ToolDraft,
+    ToolState,
     ToolSummary,
+    Upstream,
+    UpstreamDetail,
+    UpstreamLogs,
+    UpstreamSummary,
+    VersionDetail,
+    VersionSummary,
+    WaitingVersion,
 )
 """Every body that a route takes or gives; a new one is added here, and a test finds it missing."""
 
@@ -55,10 +102,12 @@ PROBLEMS = {
     403: "The caller lacks `scope`; or a web page of somebody else sends the request (CORS_ORIGINS names who may).",
     404: "What the request names does not exist.",
     405: "The path does not answer this method; the header `Allow` names those that it does.",
-    409: "The name is taken; or the tool is known by its description only, and nothing can run it.",
-    413: "The body is larger than MAX_REQUEST_SIZE.",
+    409: "It does not fit what is there: nothing can run the tool, its name is taken, or it belongs to somebody else.",
+    412: "It has changed since it was read: `If-Match` names another state.",
+    413: "The body is larger than MAX_REQUEST_SIZE, or a tool than MAX_TOOL_REGISTRATION_SIZE.",
     421: "The host that the request names is not this server; PUBLIC_URL names the one that clients use.",
     422: "The arguments do not fit the tool's schema; `violations` names each one.",
+    428: "`If-Match` is missing: say which state the change is based on.",
     500: "Our fault; the log explains it under `error_id`.",
     503: "Not now: the database does not answer, too many calls wait, or this replica lacks the tool. Try again later.",
 }

@@ -18,8 +18,9 @@ from toolbox.plugins import Plugin, Plugins
 from toolbox.problems import problem_responses
 from toolbox.queue import Queue
 from toolbox.search.service import SearchService
+from toolbox.tools.admin_routes import ToolKey
+from toolbox.tools.management import ToolManager
 from toolbox.tools.reindex import REINDEX, mark_for_reindex
-from toolbox.tools.routes import ToolName
 from toolbox.version import VERSION
 
 
@@ -67,15 +68,20 @@ async def reindex_all(database: NamedDependency[Database], queue: NamedDependenc
 
 
 @post(
-    "/admin/tools/{name:str}/reindex",
+    "/admin/tools/{key:str}/reindex",
     status_code=HTTPStatus.ACCEPTED,
     summary="Index a tool anew",
     responses=problem_responses(400, 404, 503),
     scope="tools:write",
 )
-async def reindex_tool(name: ToolName, database: NamedDependency[Database], queue: NamedDependency[Queue]) -> Accepted:
+async def reindex_tool(
+    key: ToolKey,
+    database: NamedDependency[Database],
+    queue: NamedDependency[Queue],
+    manager: NamedDependency[ToolManager],
+) -> Accepted:
     """The same for one tool."""
-    return await _reindex(database, queue, name)
+    return await _reindex(database, queue, (await manager.get(key)).tool.name)
 
 
 async def _reindex(database: Database, queue: Queue, name: str | None = None) -> Accepted:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from toolbox.calls.history import CallStatistics
+from toolbox.calls.statistics import CallStatistics
 from toolbox.definitions import Moment
 
 

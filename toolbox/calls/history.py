@@ -4,6 +4,8 @@ Whoever hands out an execution id waits for its row first (`write`); everybody e
 (`record`).
 """
 
+import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,8 +13,10 @@ from uuid import UUID
 from msgspec import Raw, Struct
 
 from toolbox.batches import BatchWriter
+from toolbox.calls.statistics import CallStatistics, Counted, count_calls, read_statistics
 from toolbox.database import Database
 from toolbox.definitions import Moment
+from toolbox.redaction import Redactor, hide_by_schema
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
@@ -30,6 +34,9 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     error_message: str | None = None
     started_at: datetime
     duration_ms: float
+    trace_id: str | None = None
+    schemas: tuple[dict[str, Any], dict[str, Any] | None] | None = None
+    """Of its arguments and of its result: they say what in them is secret."""
 
 
 class StoredCall(Struct, frozen=True):
@@ -47,16 +54,34 @@ class StoredCall(Struct, frozen=True):
     error_message: str | None
     started_at: datetime
     duration_ms: float
+    trace_id: str | None
 
 
-class CallStatistics(Struct, frozen=True):
-    """What the history says of one tool, or of all."""
+class CallSummary(Struct, frozen=True):
+    """A call in a list, without its arguments and its result."""
 
-    calls: int
-    succeeded: int
-    p50_ms: float | None
-    p95_ms: float | None
-    last_called_at: Moment | None
+    id: UUID
+    tool_name: str
+    tool_version: str
+    caller: str
+    channel: str
+    success: bool
+    error_code: str | None
+    error_message: str | None
+    started_at: Moment
+    duration_ms: float
+    trace_id: str | None
+
+
+class CallFilter(Struct, frozen=True, kw_only=True):
+    """Which calls are asked for; what is None does not restrict."""
+
+    caller: str | None = None
+    tool: str | None = None
+    success: bool | None = None
+    channel: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 _COLUMNS = StoredCall.__struct_fields__
@@ -68,8 +93,10 @@ _SELECTED = [_KEPT_APART if name == "result" else name for name in _COLUMNS]
 class History:
     """Writes calls in the background and reads them back."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, redacted_fields: Iterable[str] = ()) -> None:
+        """Values of members with these names are not kept, beside those that are named as secrets usually are."""
         self._database = database
+        self._redactor = Redactor(redacted_fields)
         self._writer = BatchWriter[CallRecord](self._insert, "calls")
         self.record = self._writer.add
         """Leave a call to the next batch."""
@@ -97,21 +124,51 @@ class History:
         )
         return StoredCall(*(row[name] for name in _COLUMNS)) if row else None
 
-    async def statistics(self, tool_name: str | None = None) -> CallStatistics:
-        """Counts and durations (to 0.1 ms), computed by PostgreSQL."""
-        row = await self._database.fetch_row(
-            """
-            select count(*) as calls, count(*) filter (where success) as succeeded,
-                round(percentile_cont(0.5) within group (order by duration_ms)::numeric, 1)::float8 as p50_ms,
-                round(percentile_cont(0.95) within group (order by duration_ms)::numeric, 1)::float8 as p95_ms,
-                max(started_at) as last_called_at
-            from calls where $1::text is null or tool_name = $1
+    async def list_calls(
+        self, wanted: CallFilter, *, limit: int, before: tuple[datetime, UUID] | None = None
+    ) -> list[CallSummary]:
+        """Calls, newest first; those that come before a call (when it started, and its id) in that order."""
+        conditions, values = list[str](), list[Any]()
+        for column, compared, value in (
+            ("caller", "=", wanted.caller),
+            ("tool_name", "=", wanted.tool),
+            ("success", "=", wanted.success),
+            ("channel", "=", wanted.channel),
+            ("started_at", ">=", wanted.since),
+            ("started_at", "<", wanted.until),
+        ):
+            if value is not None:
+                values.append(value)
+                conditions.append(f"{column} {compared} ${len(values)}")
+        if before:
+            values += before
+            conditions.append(f"(started_at, id) < (${len(values) - 1}, ${len(values)})")
+        rows = await self._database.fetch(
+            f"""
+            select {", ".join(CallSummary.__struct_fields__)} from calls
+            where {" and ".join(conditions) or "true"} order by started_at desc, id desc limit {int(limit)}
             """,
-            tool_name,
+            *values,
         )
-        return CallStatistics(**row) if row else CallStatistics(0, 0, None, None, None)
+        return [CallSummary(**row) for row in rows]
+
+    async def statistics(self, tool_name: str | None = None) -> CallStatistics:
+        """Counts and durations, of a tool or of all."""
+        return await read_statistics(self._database, tool_name)
 
     async def _insert(self, calls: list[CallRecord]) -> None:
-        records = [tuple(getattr(call, name) for name in _COLUMNS) for call in calls]
-        async with self._database.connection() as connection:
+        records = await asyncio.to_thread(lambda: [self._to_row(call) for call in calls])
+        counted = [Counted(call.tool_name, call.success, call.duration_ms, call.started_at) for call in calls]
+        async with self._database.transaction() as connection:
             await connection.copy_records_to_table("calls", columns=_COLUMNS, records=records)
+            await count_calls(connection, counted)
+
+    def _to_row(self, call: CallRecord) -> tuple[Any, ...]:
+        """What is kept of a call: no secrets. Long results take a while, so this runs in a thread."""
+        arguments_schema, result_schema = call.schemas or (None, None)
+        hidden = {
+            "arguments": self._redactor.redact(hide_by_schema(call.arguments, arguments_schema)),
+            "result": self._redactor.redact(hide_by_schema(call.result, result_schema)),
+            "error_message": self._redactor.redact(call.error_message),
+        }
+        return tuple(hidden[name] if name in hidden else getattr(call, name) for name in _COLUMNS)

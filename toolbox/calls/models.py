@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import JSON, Boolean, DateTime, Double, Index, Text, Uuid, func
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Double, Index, SmallInteger, Text, Uuid, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -16,6 +16,7 @@ class CallRow(DefaultBase):
     __table_args__ = (
         Index("ix_calls_started_at", "started_at"),
         Index("ix_calls_tool", "tool_name", "started_at"),
+        Index("ix_calls_caller", "caller", "started_at"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -30,6 +31,19 @@ class CallRow(DefaultBase):
     error_message: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     duration_ms: Mapped[float] = mapped_column(Double)
+    trace_id: Mapped[str | None] = mapped_column(Text)
+
+
+class CallStatisticsRow(DefaultBase):
+    """How many calls of a tool took about so long (`toolbox.calls.statistics`)."""
+
+    __tablename__ = "call_statistics"
+
+    tool_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    success: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    last_called_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class ResultRow(DefaultBase):

@@ -1,5 +1,6 @@
 """REST: calling a tool, and reading what came of earlier calls."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,12 +12,18 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from toolbox.auth.callers import Caller
 from toolbox.calls.handles import MAX_NUMBER, MAX_URI, Handle
-from toolbox.calls.history import History
+from toolbox.calls.history import CallFilter, CallSummary, History
 from toolbox.calls.schemas import CallToolRequest, CallToolResponse, RecordedCall, to_response
 from toolbox.calls.service import CallService
+from toolbox.calls.statistics import CallStatistics
+from toolbox.cursors import read_cursor, write_cursor
 from toolbox.errors import NotFound
+from toolbox.paging import PageLimit, QueryMoment, QueryText, link_to_next
 from toolbox.problems import problem_responses
+from toolbox.tools.admin_routes import ToolKey
+from toolbox.tools.management import ToolManager
 
+Success = Annotated[bool | None, QueryParameter(description="Only calls that worked, or that did not.")]
 CallId = Annotated[str, PathParameter(schema_extra={"format": "uuid"})]
 """Read in the handler, so that what is no UUID is a call that does not exist, in words of our own."""
 
@@ -97,4 +104,87 @@ async def get_result(
     return Response(msgspec.json.encode(read.page.value), media_type="application/json", headers=headers)
 
 
-router = Router("/", route_handlers=[call_tool, get_call, get_result], tags=["calls"])
+@get(
+    "/calls",
+    summary="List your calls",
+    responses={
+        200: ResponseSpec(list[CallSummary], description="A page of your own calls, newest first"),
+        **problem_responses(400, 503),
+    },
+    scope="tools:read",
+)
+async def list_own_calls(
+    history: NamedDependency[History],
+    caller: NamedDependency[Caller],
+    tool: QueryText = None,
+    success: Success = None,
+    channel: QueryText = None,
+    since: QueryMoment = None,
+    until: QueryMoment = None,
+    limit: PageLimit = 100,
+    cursor: QueryText = None,
+) -> Response[bytes]:
+    """Your own calls, newest first, with where the next page is in `Link`."""
+    wanted = CallFilter(caller=caller.name, tool=tool, success=success, channel=channel, since=since, until=until)
+    return await _list(history, "/calls", wanted, limit, cursor, shown=("tool", "success", "channel", "since", "until"))
+
+
+@get(
+    "/admin/calls",
+    summary="List calls",
+    responses={
+        200: ResponseSpec(list[CallSummary], description="A page of calls, newest first"),
+        **problem_responses(400, 503),
+    },
+    scope="tools:write",
+    tags=["admin"],
+)
+async def list_calls(
+    history: NamedDependency[History],
+    called_by: Annotated[str | None, QueryParameter(name="caller", max_length=1000)] = None,
+    tool: QueryText = None,
+    success: Success = None,
+    channel: QueryText = None,
+    since: QueryMoment = None,
+    until: QueryMoment = None,
+    limit: PageLimit = 100,
+    cursor: QueryText = None,
+) -> Response[bytes]:
+    """Everybody's calls, newest first, with where the next page is in `Link`."""
+    wanted = CallFilter(caller=called_by, tool=tool, success=success, channel=channel, since=since, until=until)
+    return await _list(history, "/admin/calls", wanted, limit, cursor, shown=CallFilter.__struct_fields__)
+
+
+@get(
+    "/admin/tools/{key:str}/stats",
+    summary="A tool in numbers",
+    responses={200: ResponseSpec(CallStatistics, description="How its calls went"), **problem_responses(400, 404, 503)},
+    scope="tools:write",
+    tags=["admin"],
+)
+async def get_tool_stats(
+    key: ToolKey, history: NamedDependency[History], manager: NamedDependency[ToolManager]
+) -> CallStatistics:
+    """How often a tool was called, how often that worked, how long it took (to 1 %), and when it was last."""
+    return await history.statistics((await manager.get(key)).tool.name)
+
+
+async def _list(
+    history: History, path: str, wanted: CallFilter, limit: int, cursor: str | None, *, shown: tuple[str, ...]
+) -> Response[bytes]:
+    before = read_cursor(cursor, tuple[datetime, UUID]) if cursor else None
+    found = await history.list_calls(wanted, limit=limit + 1, before=before)
+    headers = {}
+    if len(found) > limit:
+        found = found[:limit]
+        following = write_cursor((found[-1].started_at, found[-1].id))
+        given = {name: getattr(wanted, name) for name in shown} | {"limit": limit, "cursor": following}
+        headers["Link"] = link_to_next(path, given)
+    return Response(msgspec.json.encode(found), media_type="application/json", headers=headers)
+
+
+router = Router(
+    "/",
+    route_handlers=[call_tool, get_call, get_result, get_tool_stats, list_calls, list_own_calls],
+    tags=["calls"],
+)

@@ -74,6 +74,7 @@ class RecordedCall(Struct, frozen=True, kw_only=True):
     error_message: str | None
     started_at: Moment
     duration_ms: float
+    trace_id: str | None
 
 
 def to_response(call: CallResult) -> CallToolResponse:

@@ -23,6 +23,7 @@ from toolbox.ids import new_id
 from toolbox.learning.recorder import UseRecorder
 from toolbox.metrics import CALL_SECONDS, CALLS
 from toolbox.request_context import REQUEST
+from toolbox.telemetry import current_trace_id
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
@@ -144,6 +145,7 @@ class CallService:
     async def _call(self, tool: RegisteredTool, request: CallRequest, *, durable: bool) -> CallResult:
         execution_id = request.execution_id or new_id()
         started_at, start = datetime.now(UTC), time.perf_counter()
+        trace_id = current_trace_id()
         if facts := REQUEST.get():
             facts.caller, facts.tool = request.caller.name, tool.name
 
@@ -161,6 +163,8 @@ class CallService:
                 error_message=outcome.error_message,
                 started_at=started_at,
                 duration_ms=round((time.perf_counter() - start) * 1000, 3),
+                trace_id=trace_id,
+                schemas=(tool.definition.input_schema, tool.definition.output_schema),
             )
 
         try:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import click
 import msgspec
 
+from toolbox.cli import managing
 from toolbox.cli.backend import Backend, Result, local_settings, open_local, run
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
@@ -133,7 +134,11 @@ def _are_in_all(page: Result) -> str:
 
 @click.group()
 def tools() -> None:
-    """List tools, or look at one."""
+    """List tools, look at one, and manage them."""
+
+
+for command in managing.OF_TOOLS:
+    tools.add_command(command)
 
 
 @tools.command("list")

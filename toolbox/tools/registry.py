@@ -33,16 +33,23 @@ class Registry:
         self._tools = {tool.name: tool for tool in tools}
         self._kinds = kinds
         self._stored = dict[str, RegisteredTool]()
+        self._kept_out: frozenset[str] = frozenset()
         self.stored_revision = 0
         """Another number after each change of the catalogue."""
 
     def get(self, name: str) -> RegisteredTool | None:
         """The tool with this name, if this process has it in memory: a plugin's, or one that was loaded before."""
+        if name in self._kept_out:
+            return None
         return self._tools.get(name) or self._stored.get(name)
 
     def can_run(self, name: str, kind: str | None) -> bool:
         """Whether this process can run a tool: a plugin's, or one stored with an implementation of this kind."""
         return name in self._tools or (kind is not None and kind in self._kinds)
+
+    def keep_out(self, names: frozenset[str]) -> None:
+        """Run these tools no more: an operator has switched them off, or is still to approve them."""
+        self._kept_out = names
 
     def keep_stored(self, tool: RegisteredTool, read_at: int) -> None:
         """Keep a tool that was loaded, unless the catalogue has changed since it was read (at a `stored_revision`)."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -108,6 +108,10 @@ class Page(Struct, frozen=True):
     total: int
 
 
+Review: TypeAlias = Literal["waiting", "rejected", "pinned", "superseded"]
+"""Why a version was never in force: it waits, was rejected, the tool is pinned, or a newer one came first."""
+
+
 class IndexedTool(Struct, frozen=True):
     """What sync must know of a row to decide about it."""
 
@@ -116,9 +120,18 @@ class IndexedTool(Struct, frozen=True):
     source: str
     source_version: str
     fingerprint: bytes
-    active: bool
+    is_offered: bool
+    is_pinned: bool = False
+    withheld: tuple[bytes, ...] = ()
+    """Fingerprints of what was offered and is not in force: it waits, was rejected, or the tool is pinned."""
 
 
+_INDEXED = """
+    id, name, source, source_version, fingerprint, is_offered, is_pinned, array(
+        select v.fingerprint from tool_versions v
+        where v.tool_id = tools.id and v.review in ('waiting', 'rejected', 'pinned')
+    ) as withheld
+"""
 _COMPUTED = {"kind": "t.implementation->>'kind' as kind"}
 COLUMNS = ", ".join(_COMPUTED.get(name, f"t.{name}") for name in StoredTool.__struct_fields__)
 
@@ -205,14 +218,19 @@ class ToolRepository:
     async def read_index(self, *, source_prefix: str = "", names: Sequence[str] = ()) -> list[IndexedTool]:
         """What is known of the tools of some sources, or with some names."""
         rows = await self._database.fetch(
-            """
-            select id, name, source, source_version, fingerprint, active from tools
+            f"""
+            select {_INDEXED} from tools
             where ($1 <> '' and source like $1 || '%') or name = any($2::text[])
             """,
             source_prefix,
             list(names),
         )
-        return [IndexedTool(**row) for row in rows]
+        return [IndexedTool(**{**row, "withheld": tuple(row["withheld"])}) for row in rows]
+
+    async def read_kept_out(self) -> frozenset[str]:
+        """The tools that an operator has switched off, or has yet to approve: whoever offers them, nobody runs them."""
+        rows = await self._database.fetch("select name from tools where is_switched_off or is_held")
+        return frozenset(row["name"] for row in rows)
 
     async def read_imported_names(self, source: str) -> dict[str, str]:
         """The `metadata.id` of each tool of a source, with the tool's name."""
@@ -257,41 +275,87 @@ async def write_tools(
     source: str,
     source_version: str,
     implementations: Mapping[str, Mapping[str, Any]] | None = None,
-) -> None:
-    """Insert or replace tools by name, with their words and a new version of each; all are active afterwards.
+    are_held: bool = False,
+) -> dict[str, int]:
+    """Insert or replace tools by name, with their words and a new version of each; gives back their ids.
 
-    `implementations`, checked already, say by name how tools are run; one that has none is a description only.
+    All are active afterwards, but for those that an operator has switched off, and with `are_held` until an operator
+    approves them. `implementations`, checked already, say by name how tools are run; one that has none is a
+    description only.
     """
     if not definitions:
-        return
+        return {}
     given = implementations or {}
-    rows = await connection.fetch(_UPSERT, *_columns(definitions, source, source_version, given))
+    ids = await write_rows(
+        connection,
+        definitions,
+        source=source,
+        source_version=source_version,
+        implementations=given,
+        are_held=are_held,
+    )
+    await add_versions(connection, ids, definitions, given, review="waiting" if are_held else None)
+    await notify(connection, "tools")
+    return ids
+
+
+async def write_rows(
+    connection: Connection,
+    definitions: Sequence[ToolDefinition],
+    *,
+    source: str,
+    source_version: str,
+    implementations: Mapping[str, Mapping[str, Any]],
+    are_held: bool = False,
+) -> dict[str, int]:
+    """The same without a new version: for one that is there already, and gets in force."""
+    rows = await connection.fetch(_UPSERT, *_columns(definitions, source, source_version, implementations), are_held)
     ids = {row["name"]: row["id"] for row in rows}
     await replace_postings(
         connection, {ids[definition.name]: impacts(lexical_fields(definition)) for definition in definitions}
     )
+    return ids
+
+
+async def add_versions(
+    connection: Connection,
+    ids: Mapping[str, int],
+    definitions: Sequence[ToolDefinition],
+    implementations: Mapping[str, Mapping[str, Any]],
+    *,
+    review: Review | None,
+) -> None:
+    """Keep a new version of each of these tools; with `review`, it is not in force."""
     await connection.execute(
         """
-        insert into tool_versions (tool_id, number, definition, fingerprint, implementation)
+        insert into tool_versions (tool_id, number, definition, fingerprint, implementation, review)
         select n.tool_id, coalesce((select max(v.number) from tool_versions v where v.tool_id = n.tool_id), 0) + 1,
-               n.definition, n.fingerprint, n.implementation
+               n.definition, n.fingerprint, n.implementation, $5
         from unnest($1::int[], $2::json[], $3::bytea[], $4::json[]) as n
             (tool_id, definition, fingerprint, implementation)
         """,
         [ids[definition.name] for definition in definitions],
         list(definitions),
-        [fingerprint(definition, given.get(definition.name)) for definition in definitions],
-        [given.get(definition.name) for definition in definitions],
+        [fingerprint(definition, implementations.get(definition.name)) for definition in definitions],
+        [implementations.get(definition.name) for definition in definitions],
+        review,
     )
-    await notify(connection, "tools")
 
 
 async def set_active(connection: Connection, tool_ids: Sequence[int], *, active: bool) -> None:
-    """Show or hide tools; a hidden one keeps its index, so showing it again costs nothing."""
+    """Show or hide tools, as somebody offers them or nobody does; what an operator keeps out stays hidden.
+
+    A hidden one keeps its index, so showing it again costs nothing.
+    """
     if not tool_ids:
         return
     await connection.execute(
-        "update tools set active = $2, updated_at = now() where id = any($1::int[])", list(tool_ids), active
+        """
+        update tools set is_offered = $2, active = $2 and not is_switched_off and not is_held, updated_at = now()
+        where id = any($1::int[])
+        """,
+        list(tool_ids),
+        active,
     )
     await notify(connection, "tools")
 
@@ -326,13 +390,15 @@ _READ = {name: f"n.{name}" for name in _WRITTEN} | {
     "tags": "array(select json_array_elements_text(n.tags))",
 }
 
+_IS_HELD = f"${len(_WRITTEN) + 1}::bool"
 _UPSERT = f"""
-    insert into tools ({", ".join(_WRITTEN)})
-    select {", ".join(_READ.values())}
+    insert into tools ({", ".join(_WRITTEN)}, is_held, active)
+    select {", ".join(_READ.values())}, {_IS_HELD}, not {_IS_HELD}
     from unnest({", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_WRITTEN.values(), 1))})
     as n ({", ".join(_WRITTEN)})
     on conflict (name) do update
-    set {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, active = true, updated_at = now()
+    set {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}, is_offered = true, is_held = excluded.is_held,
+        active = not tools.is_switched_off and not excluded.is_held, updated_at = now()
     returning id, name
 """
 

@@ -6,7 +6,7 @@ takes no lock.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
@@ -19,9 +19,10 @@ from toolbox.embeddings.base import Embedder
 from toolbox.index.embeddings import Model, count_pending, fill_embeddings
 from toolbox.tools.kinds import fingerprint
 from toolbox.tools.loading import PLUGIN_SOURCE
+from toolbox.tools.policies import ACCEPT_ALL, SourcePolicies, read_policies
 from toolbox.tools.registry import RegisteredTool
 from toolbox.tools.replicas import names_served_elsewhere
-from toolbox.tools.repository import IndexedTool, ToolRepository, set_active, write_tools
+from toolbox.tools.repository import IndexedTool, ToolRepository, add_versions, set_active, write_tools
 
 Report = Callable[[int, int], Awaitable[None]]
 
@@ -37,12 +38,23 @@ class SyncReport(Struct, frozen=True):
     embedded: int = 0
     conflicts: tuple[str, ...] = ()
     """Names that a plugin offers, but that a tool from elsewhere already has."""
+    withheld: tuple[str, ...] = ()
+    """What has changed or is new, and is not in force: it waits for approval, or the tool is pinned."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has changed."""
+        return not any(getattr(self, kind) for kind in _CHANGES)
+
+
+_CHANGES = ("added", "updated", "shown", "hidden", "withheld")
 
 
 class Plan(Struct, frozen=True):
     """What is to do to bring the catalogue to what is offered."""
 
     write: tuple[RegisteredTool, ...] = ()
+    withhold: tuple[RegisteredTool, ...] = ()
     show: tuple[IndexedTool, ...] = ()
     hide: tuple[IndexedTool, ...] = ()
     conflicts: tuple[str, ...] = ()
@@ -51,7 +63,7 @@ class Plan(Struct, frozen=True):
     @property
     def is_empty(self) -> bool:
         """Whether the catalogue is as it should be."""
-        return not (self.write or self.show or self.hide)
+        return not (self.write or self.withhold or self.show or self.hide)
 
 
 async def sync_plugins(
@@ -69,11 +81,12 @@ async def sync_plugins(
     """
     repository = ToolRepository(database)
 
-    async def look() -> tuple[Plan, set[str]]:
+    async def look() -> tuple[Plan, dict[str, IndexedTool]]:
         stored = await repository.read_index(source_prefix=PLUGIN_SOURCE, names=[tool.name for tool in offered])
         elsewhere = await names_served_elsewhere(database, replica_id)
-        return make_plan(offered, stored, elsewhere), {tool.name for tool in stored}
+        return make_plan(offered, stored, elsewhere, policies), {tool.name: tool for tool in stored}
 
+    policies = await read_policies(database)
     plan, known = await look()
     if not plan.is_empty:
         async with database.lock(SYNC_LOCK):
@@ -89,6 +102,7 @@ async def sync_plugins(
         unchanged=plan.unchanged,
         embedded=embedded,
         conflicts=plan.conflicts,
+        withheld=tuple(tool.name for tool in plan.withhold),
     )
 
 
@@ -114,88 +128,146 @@ async def import_tools(
     run. With `keep`, tools of the source that are neither among these nor kept by name are hidden.
     """
     given = implementations or {}
+    holds = (await read_policies(database)).holds(source)
     async with database.lock(SYNC_LOCK):
         repository = ToolRepository(database)
         stored = {tool.name: tool for tool in await repository.read_index(names=[tool.name for tool in definitions])}
-        changed = [
-            definition
-            for definition in definitions
-            if not (known := stored.get(definition.name))
-            or not known.active
-            or known.fingerprint != fingerprint(definition, given.get(definition.name))
-        ]
+        chosen: dict[Decision, list[ToolDefinition]] = {"write": [], "withhold": [], "show": [], "keep": []}
+        for definition in definitions:
+            offered = fingerprint(definition, given.get(definition.name))
+            chosen[decide(stored.get(definition.name), offered, holds=holds)].append(definition)
         kept = {definition.name for definition in definitions} | set(keep or ())
         others = await repository.read_index(source_prefix=source) if keep is not None else []
-        gone = [tool for tool in others if tool.source == source and tool.active and tool.name not in kept]
+        gone = [tool for tool in others if tool.source == source and tool.is_offered and tool.name not in kept]
         report = SyncReport(
-            added=tuple(definition.name for definition in changed if definition.name not in stored),
-            updated=tuple(definition.name for definition in changed if definition.name in stored),
+            added=tuple(definition.name for definition in chosen["write"] if definition.name not in stored),
+            updated=tuple(definition.name for definition in chosen["write"] if definition.name in stored),
+            shown=tuple(definition.name for definition in chosen["show"]),
             hidden=tuple(tool.name for tool in gone),
-            unchanged=len(definitions) - len(changed),
+            unchanged=len(chosen["keep"]),
+            withheld=tuple(definition.name for definition in chosen["withhold"]),
         )
         async with database.transaction() as connection:
-            await write_tools(connection, changed, source=source, source_version="", implementations=given)
+            await write_tools(connection, chosen["write"], source=source, source_version="", implementations=given)
+            await withhold(
+                connection, chosen["withhold"], stored, source=source, source_version="", implementations=given
+            )
+            await set_active(connection, [stored[tool.name].id for tool in chosen["show"]], active=True)
             await set_active(connection, [tool.id for tool in gone], active=False)
-            if changed or gone:
+            if not report.is_empty:
                 await _record(connection, caller, "source.imported", source, report)
     return report
 
 
-def make_plan(offered: Iterable[RegisteredTool], stored: Iterable[IndexedTool], elsewhere: set[str]) -> Plan:
+Decision: TypeAlias = Literal["write", "withhold", "show", "keep"]
+
+
+def decide(row: IndexedTool | None, offered: bytes, *, holds: bool) -> Decision:
+    """What to do with what is offered (its fingerprint) under a name; `holds` says that changes wait for approval."""
+    if row is None:
+        return "withhold" if holds else "write"
+    if row.fingerprint == offered or offered in row.withheld:
+        return "keep" if row.is_offered else "show"
+    return "withhold" if holds or row.is_pinned else "write"
+
+
+def make_plan(
+    offered: Iterable[RegisteredTool],
+    stored: Iterable[IndexedTool],
+    elsewhere: set[str],
+    policies: SourcePolicies = ACCEPT_ALL,
+) -> Plan:
     """Decide what to do; a row belongs to the highest version that is installed anywhere.
 
     `elsewhere` names what other living replicas can run: it stays, and an older version never overwrites a newer.
     """
     rows = {tool.name: tool for tool in stored}
-    write, show, conflicts, kept = list[RegisteredTool](), list[IndexedTool](), list[str](), set[str]()
-    unchanged = 0
+    chosen: dict[Decision, list[RegisteredTool]] = {"write": [], "withhold": [], "show": [], "keep": []}
+    conflicts, older, kept = list[str](), 0, set[str]()
     for tool in offered:
         row = rows.get(tool.name)
         kept.add(tool.name)
-        if row is None:
-            write.append(tool)
-        elif row.source != tool.source:
+        if row is not None and row.source != tool.source:
             conflicts.append(f"{tool.name} of {tool.source}: the name belongs to {row.source}")
-        elif row.fingerprint == tool.definition.fingerprint():
-            unchanged += row.active
-            if not row.active:
-                show.append(row)
-        elif tool.name in elsewhere and _version(row.source_version) > _version(tool.source_version):
-            unchanged += 1
+            continue
+        decision = decide(row, tool.definition.fingerprint(), holds=policies.holds(tool.source))
+        is_older = row is not None and _version(row.source_version) > _version(tool.source_version)
+        if decision in ("write", "withhold") and is_older and tool.name in elsewhere:
+            older += 1
         else:
-            write.append(tool)
+            chosen[decision].append(tool)
     gone = [
         row
         for row in rows.values()
-        if row.active and row.source.startswith(PLUGIN_SOURCE) and row.name not in kept | elsewhere
+        if row.is_offered and row.source.startswith(PLUGIN_SOURCE) and row.name not in kept | elsewhere
     ]
-    return Plan(tuple(write), tuple(show), tuple(gone), tuple(conflicts), unchanged)
+    return Plan(
+        write=tuple(chosen["write"]),
+        withhold=tuple(chosen["withhold"]),
+        show=tuple(rows[tool.name] for tool in chosen["show"]),
+        hide=tuple(gone),
+        conflicts=tuple(conflicts),
+        unchanged=len(chosen["keep"]) + older,
+    )
 
 
-async def _carry_out(database: Database, plan: Plan, known: set[str]) -> None:
-    by_source = dict[tuple[str, str], list[ToolDefinition]]()
-    for tool in plan.write:
-        by_source.setdefault((tool.source, tool.source_version), []).append(tool.definition)
+async def withhold(
+    connection: Connection,
+    definitions: Sequence[ToolDefinition],
+    known: Mapping[str, IndexedTool],
+    *,
+    source: str,
+    source_version: str,
+    implementations: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Keep what is offered as versions that are not in force; a tool that is new stays out of the catalogue."""
+    new = [definition for definition in definitions if definition.name not in known]
+    await write_tools(
+        connection, new, source=source, source_version=source_version, implementations=implementations, are_held=True
+    )
+    for is_pinned in (True, False):
+        changed = [
+            definition
+            for definition in definitions
+            if definition.name in known and known[definition.name].is_pinned is is_pinned
+        ]
+        ids = {definition.name: known[definition.name].id for definition in changed}
+        await add_versions(connection, ids, changed, implementations, review="pinned" if is_pinned else "waiting")
+        hidden = [known[definition.name].id for definition in changed if not known[definition.name].is_offered]
+        await set_active(connection, hidden, active=True)
+
+
+async def _carry_out(database: Database, plan: Plan, known: Mapping[str, IndexedTool]) -> None:
     async with database.transaction() as connection:
-        for (source, version), definitions in by_source.items():
+        for (source, version), definitions in _by_source(plan.write).items():
             await write_tools(connection, definitions, source=source, source_version=version)
+        for (source, version), definitions in _by_source(plan.withhold).items():
+            await withhold(connection, definitions, known, source=source, source_version=version, implementations={})
         await set_active(connection, [tool.id for tool in plan.show], active=True)
         await set_active(connection, [tool.id for tool in plan.hide], active=False)
-        sources = {tool.source for tool in plan.write} | {tool.source for tool in (*plan.show, *plan.hide)}
-        for source in sorted(sources):
+        sources = {tool.source for tool in (*plan.write, *plan.withhold)}
+        for source in sorted(sources | {tool.source for tool in (*plan.show, *plan.hide)}):
             written = [tool.name for tool in plan.write if tool.source == source]
             report = SyncReport(
                 added=tuple(name for name in written if name not in known),
                 updated=tuple(name for name in written if name in known),
                 shown=tuple(tool.name for tool in plan.show if tool.source == source),
                 hidden=tuple(tool.name for tool in plan.hide if tool.source == source),
+                withheld=tuple(tool.name for tool in plan.withhold if tool.source == source),
             )
             await _record(connection, ITSELF, "source.synced", source, report)
 
 
+def _by_source(tools: Iterable[RegisteredTool]) -> dict[tuple[str, str], list[ToolDefinition]]:
+    by_source = dict[tuple[str, str], list[ToolDefinition]]()
+    for tool in tools:
+        by_source.setdefault((tool.source, tool.source_version), []).append(tool.definition)
+    return by_source
+
+
 async def _record(connection: Connection, caller: str, action: str, source: str, report: SyncReport) -> None:
     """One entry for all tools of a source: their definitions are among their versions."""
-    changes = {kind: getattr(report, kind) for kind in ("added", "updated", "shown", "hidden")}
+    changes = {kind: getattr(report, kind) for kind in _CHANGES}
     after = {kind: name_some(names) for kind, names in changes.items() if names}
     await record(connection, AuditEntry(caller, action, "source", source, after=after))
 

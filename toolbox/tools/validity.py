@@ -4,8 +4,9 @@ import math
 from collections.abc import Callable, Collection
 from typing import Any
 
-from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError, Validator
+from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationError, Validator, validator_for
 
+from toolbox.definitions import TOOL_NAME, ToolDefinition
 from toolbox.errors import InvalidDefinition
 
 MAX_DEPTH = 64
@@ -66,3 +67,32 @@ def compile_error(schema: dict[str, Any], compiler: Callable[..., Validator] = D
     except (ReferencingError, ValueError) as error:  # a lone surrogate is a ValueError
         return str(error)[:200]
     return None
+
+
+def check_definition(definition: ToolDefinition) -> None:
+    """Refuse a definition that somebody has written by hand, where it cannot be used.
+
+    Raises:
+        InvalidDefinition: The name is none, a part of it is too large or no JSON, or a schema is not valid.
+    """
+    if not TOOL_NAME.fullmatch(definition.name):
+        raise InvalidDefinition(f"the name {definition.name[:100]!r} is none: letters, digits, _ and -, at most 64")
+    if definition.timeout_seconds is not None and not 0 < definition.timeout_seconds < math.inf:
+        raise InvalidDefinition(f"{definition.name}: timeout_seconds must be above 0")
+    for what in ("input_schema", "output_schema", "metadata"):
+        check_extent(getattr(definition, what), f"{definition.name}: the {what.replace('_', ' ')}")
+    check_schemas(definition)
+
+
+def check_schemas(definition: ToolDefinition) -> None:
+    """Refuse schemas that no validator could use.
+
+    Raises:
+        InvalidDefinition: A schema is not valid in its draft, or the input's root is no object.
+    """
+    if definition.input_schema.get("type") != "object":
+        raise InvalidDefinition(f"{definition.name}: the input schema's root must have type object")
+    for what, schema in (("input", definition.input_schema), ("output", definition.output_schema)):
+        error = None if schema is None else compile_error(schema, validator_for)
+        if error is not None:
+            raise InvalidDefinition(f"{definition.name}: the {what} schema is not JSON Schema: {error}")

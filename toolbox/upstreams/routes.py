@@ -125,7 +125,7 @@ async def refresh_upstream(name: UpstreamName, upstreams: NamedDependency[Upstre
     status_code=HTTPStatus.OK,
     scope="upstreams:write",
     summary="Approve changed tools",
-    responses=problem_responses(400, 404, 503),
+    responses=problem_responses(400, 404, 413, 503),
 )
 async def approve_tools(
     name: UpstreamName,
