@@ -132,10 +132,15 @@ def inspector(node: Node) -> list[str]:
     return [node.command, str(launcher), "--cli"]
 
 
+def install_typescript_clients(node: Node) -> Path:
+    """The folder with both of them."""
+    return node.install("mcp-typescript-1.32.2-2.4.0", TYPESCRIPT_1, TYPESCRIPT_2)
+
+
 @pytest.fixture(scope="session")
 def typescript(node: Node) -> Callable[..., Any]:
     """Runs a program with both TypeScript clients at hand, and gives back the JSON that it prints."""
-    folder = node.install("mcp-typescript-1.32.2-2.4.0", TYPESCRIPT_1, TYPESCRIPT_2)
+    folder = install_typescript_clients(node)
 
     def run(program: str, *arguments: str) -> Any:
         command = [node.command, "--input-type=module", "--eval", program, *arguments]
