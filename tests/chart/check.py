@@ -4,6 +4,7 @@ python tests/chart/check.py HELM       exits with 1 if anything is wrong, naming
 """
 
 import base64
+import copy
 import gzip
 import json
 import os
@@ -19,6 +20,7 @@ import kubernetes_validate
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.chart.breaks import BREAKS
 from tests.chart.fake_cluster import running_cluster
 from tests.chart.policies import POLICIES
 
@@ -69,6 +71,7 @@ def main(helm: str) -> int:
             objects = render(helm, version, *arguments)
             objects_seen += len(objects)
             problems += [f"{name}, {version}: {problem}" for problem in check_objects(objects, version)]
+    problems += check_policies(render(helm, VERSIONS[0], "--values", str(CHART / "values-prod.yaml")))
     problems += check_refusals(helm)
     problems += check_install(helm)
     for problem in problems:
@@ -76,6 +79,16 @@ def main(helm: str) -> int:
     print(f"{len(SETS)} sets of values, {len(VERSIONS)} versions of Kubernetes, {objects_seen} objects, "
           f"{len(POLICIES)} policies, {len(NONSENSE) + len(REFUSED)} refusals: {len(problems)} problems")  # fmt: skip
     return bool(problems)
+
+
+def check_policies(objects: list[dict[str, Any]]) -> Iterator[str]:
+    """A policy that finds nothing wrong with a broken chart would be none."""
+    for policy in POLICIES:
+        for number, change in enumerate(BREAKS[policy], 1):
+            broken = copy.deepcopy(objects)
+            change(broken)
+            if list(policy(objects)) or not list(policy(broken)):
+                yield f"{policy.__name__} does not find break {number}"
 
 
 def run(helm: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
