@@ -13,6 +13,7 @@ import pytest
 
 from toolbox.definitions import Upstream
 from toolbox.errors import UpstreamFailed
+from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability
 from toolbox.upstreams import supervisor as module
@@ -291,3 +292,16 @@ async def test_lists_that_changed_are_told(supervise: Any) -> None:
     names = [tool["name"] for tool in await session.list_all("tools/list", "tools")]
     assert "added" in names
     assert await session.list_all("prompts/list", "prompts") == []
+
+
+async def test_metrics_tell_of_calls_and_of_what_cannot_be_used(supervise: Any) -> None:
+    calls, failed = UPSTREAM_CALLS["hostile", "ok"], UPSTREAM_CALLS["hostile", "upstream_failed"]
+    before = calls._value.get(), failed._value.get()
+    supervised = supervise()
+    await call(supervised, "echo")
+    assert UPSTREAM_UP[("hostile",)]._value.get() == 1
+    supervised = supervise("fails", restarts=0)
+    with pytest.raises(UpstreamFailed):
+        await call(supervised, "echo")
+    assert (calls._value.get(), failed._value.get()) == (before[0] + 1, before[1] + 1)
+    assert UPSTREAM_FAILED[("hostile",)]._value.get() == 1

@@ -20,6 +20,7 @@ from msgspec import Struct
 from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.definitions import Moment, Upstream
 from toolbox.errors import Overloaded, UpstreamFailed
+from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_RESTARTS, UPSTREAM_SECONDS, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.upstreams.client import ListKind, Lost, Resolve, ServerInfo, Session
 from toolbox.upstreams.logs import Log
@@ -114,21 +115,30 @@ class Supervised:
             Overloaded: Too many requests wait for it.
         """
         began = time.monotonic()
-        limit = self._limit(context)
+        limit, name, outcome = self._limit(context), self.upstream.name, "server_error"
         async with self._slot():
             self.counts.calls += 1
             try:
-                return await self._attempt(method, params, context, limit, is_safe=is_safe)
+                result = await self._attempt(method, params, context, limit, is_safe=is_safe)
             except asyncio.CancelledError:
+                outcome = "cancelled"
                 if limit is not None and time.monotonic() - began >= 0.98 * limit:
                     self.counts.errors += 1
                     self._breaker.count_failure(f"it has not answered {method} within {limit:g} s")
                 raise
             except UpstreamFailed:
+                outcome = "upstream_failed"
                 self.counts.errors += 1
                 raise
+            else:
+                outcome = "ok"
+                return result
             finally:
-                self.counts.seconds += time.monotonic() - began
+                seconds = time.monotonic() - began
+                self.counts.seconds += seconds
+                UPSTREAM_CALLS[name, outcome].inc()
+                UPSTREAM_SECONDS[(name,)].observe(seconds)
+                UPSTREAM_FAILED[(name,)].set(self._is_left_alone)
 
     def _limit(self, context: ToolContext | None) -> float | None:
         if context is None:
@@ -243,6 +253,8 @@ class Supervised:
         self._remember(info)
         self._sessions[caller] = session
         self._problem, self._has_failed = None, False
+        if self.counts.failures:
+            UPSTREAM_RESTARTS[(self.upstream.name,)].inc()
         self._spawn(self._watch(caller, session))
         self._spawn(self._supervisor.found(self.upstream.name, session))
         return session
@@ -272,7 +284,11 @@ class Supervised:
     async def _watch(self, caller: str, session: Session) -> None:
         """Notice when a session ends that nobody wanted to end."""
         began = time.monotonic()
-        await session.wait_closed()
+        UPSTREAM_UP[(self.upstream.name,)].set(1)
+        try:
+            await session.wait_closed()
+        finally:
+            UPSTREAM_UP[(self.upstream.name,)].set(self.is_running)
         if self._sessions.get(caller) is session:
             del self._sessions[caller]
         if session.reason is not None and not self._is_closed:
@@ -287,6 +303,7 @@ class Supervised:
         self._problem = error.message
         self.log.add("toolbox", error.message)
         self._mode = self.upstream.era
+        UPSTREAM_FAILED[(self.upstream.name,)].set(1)
         if error.is_lasting or self._failed > self.upstream.restarts:
             self._has_failed = True
             self._retry_at = time.monotonic() + FAILED_SECONDS
@@ -309,6 +326,7 @@ class Supervised:
         self._failed, self._retry_at, self._problem, self._has_failed = 0, 0.0, None, False
         self._mode = self.upstream.era
         self._breaker.close()
+        UPSTREAM_FAILED[(self.upstream.name,)].set(0)
 
     async def close_sessions(self) -> None:
         """Disconnect; the next call connects again."""
@@ -335,6 +353,10 @@ class Supervised:
         for caller, session in list(self._sessions.items()):
             if session.is_idle and now - session.used_at > self.upstream.idle_seconds:
                 self._retire(caller, session)
+
+    @property
+    def _is_left_alone(self) -> bool:
+        return self._breaker.problem is not None or self._retry_at > time.monotonic()
 
     @property
     def is_running(self) -> bool:
