@@ -37,7 +37,7 @@ ELSEWHERE = {
     ".dev/secrets >.env": "needs Docker; tests/compose checks the files and the script",
     ".dev/secrets --kubernetes": "needs a cluster; tests/chart/run.sh installs into a small one of its own",
     "helm template": "tests/chart/run.sh renders these files",
-    "toolbox import --mcp": "tests/upstreams and tests/flows import such files, and start a server with them",
+    "toolbox import --mcp": "tests/upstreams/test_commands.py imports such files, test_config.py reads the setting",
     "EMBEDDING_ENDPOINT_URL=": "settings; tests/test_settings.py reads such",
 }
 """Blocks that are not run here, by how they begin, and why not."""
