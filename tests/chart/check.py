@@ -30,6 +30,7 @@ VERSIONS = ("1.29.0", "1.32.0", "1.35.0")
 SETS = {
     "dev": ["values-dev.yaml"],
     "staging": ["values-staging.yaml"],
+    "bridges": ["values-staging.yaml", "../../tests/chart/values-bridges.yaml"],
     "prod": ["values-prod.yaml"],
     "blue-green": ["values-prod.yaml", "values-blue-green.yaml"],
 }
