@@ -12,6 +12,7 @@ from toolbox.embeddings.base import Purpose
 from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.errors import EmbeddingError, SettingsError, ToolNotFound
 from toolbox.plugins import Plugins
+from toolbox.search import statement
 from toolbox.search.service import SearchQuery, SearchService
 from toolbox.services import Services, choose_embedder, open_services
 from toolbox.settings import Secret, Settings
@@ -79,6 +80,17 @@ async def test_a_filter_is_part_of_the_search_and_not_a_sieve_behind_it(services
         found = await find(services, "reverse the words of a text", filter=filter_)
         assert found
         assert all(name.startswith("time_") for name in found)
+
+
+async def test_a_filter_that_many_pass_finds_what_one_that_few_pass_does(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters = (ToolFilter(category="time"), ToolFilter(tags=("time",)), ToolFilter(source="plugin:text"))
+    queries = ("reverse the words of a text", "what day is it", "zzz")
+    few = [await find(services, text, filter=filter_) for filter_ in filters for text in queries]
+    monkeypatch.setattr(statement, "FEW", 1)
+    many = [await find(services, text, filter=filter_) for filter_ in filters for text in queries]
+    assert few == many
 
 
 async def test_a_tool_has_relatives_but_is_none_of_its_own(services: Services) -> None:

@@ -35,6 +35,10 @@ MAX_USED_CANDIDATES = 20
 MAX_QUERY_LEXEMES = 24
 MAX_POSTINGS = 1000
 """Best tools that one word can bring in; a word in more tools than this says little."""
+MAX_FILTERED_POSTINGS = 10_000
+"""Among so many of a word's best tools those are looked for that pass a filter, if many do."""
+FEW = 2_000
+"""Up to so many tools that pass a filter are all compared."""
 
 
 class Wanted(Struct, frozen=True):
@@ -75,7 +79,8 @@ class _Values:
 def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> Statement:
     """The statement for a query; without a model (or a vector) by words alone.
 
-    With a filter that few tools may pass, candidates come from the matching tools: none is cut off before it.
+    Of the tools that pass a filter none is cut off before it. Where they are few, candidates come from them alone and
+    exactly; where they are many, the indexes are gone through until enough have passed.
     """
     values = _Values()
     model = model if wanted.vector is not None else None
@@ -84,14 +89,15 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     weight = values.add(wanted.vector_weight, "float8")
     condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
     values.values.extend(filter_values)
-    is_selective = wanted.filter.is_selective
+    passes = condition if wanted.filter.is_selective else None
     parts = [
-        f"eligible as materialized (select t.id from tools t where {condition})" if is_selective else "",
+        f"eligible as materialized (select t.id from tools t where {passes} limit {FEW + 1})" if passes else "",
+        f"few as materialized (select count(*) <= {FEW} as are from eligible)" if passes else "",
         _words(wanted, values),
-        _by_words(is_selective),
-        _by_vector(wanted, model, is_selective, values),
+        _by_words(passes),
+        _by_vector(wanted, model, passes, values),
         _by_name(wanted, ranking, values),
-        _by_use(wanted, model, is_selective, values) if model and has_uses else "",
+        _by_use(wanted, model, passes, values) if model and has_uses else "",
         _candidates(has_uses=has_uses),
         _hits(),
         _clause_hits(wanted, values) if has_clauses else "",
@@ -132,27 +138,47 @@ def _words(wanted: Wanted, values: _Values) -> str:
         )"""
 
 
-def _by_words(is_selective: bool) -> str:
-    join = "join eligible on eligible.id = p.tool_id" if is_selective else ""
-    most = "" if is_selective else f"order by p.impact desc limit {MAX_POSTINGS}"
+_ARE_FEW = "(select are from few)"
+
+
+def _passes(condition: str, tool_id: str) -> str:
+    """Whether a tool passes the filter. As a value, not as a join: rows are then asked one by one, in their order."""
+    return f"(select {condition} from tools t where t.id = {tool_id})"
+
+
+def _by_words(passes: str | None) -> str:
+    postings = f"select tool_id, impact from postings where lexeme_id = words.id order by impact desc limit {{}}"
+    if passes is None:
+        found = postings.format(MAX_POSTINGS)
+    else:
+        found = f"""
+            (select p.tool_id, p.impact from postings p join eligible on eligible.id = p.tool_id
+             where p.lexeme_id = words.id and {_ARE_FEW})
+            union all
+            (select p.tool_id, p.impact from ({postings.format(MAX_FILTERED_POSTINGS)}) p
+             where not {_ARE_FEW} and {_passes(passes, "p.tool_id")} limit {MAX_POSTINGS})
+        """
     return f"""
         by_words as materialized (
-            select p.tool_id from words cross join lateral (
-                select p.tool_id, p.impact from postings p {join} where p.lexeme_id = words.id {most}
-            ) p
+            select p.tool_id from words cross join lateral ({found}) p
             group by p.tool_id order by sum(p.impact * words.weight) desc limit {CANDIDATES}
         )"""
 
 
-def _by_vector(wanted: Wanted, model: Model | None, is_selective: bool, values: _Values) -> str:
+def _by_vector(wanted: Wanted, model: Model | None, passes: str | None, values: _Values) -> str:
     if model is None:
         return "by_vector as (select 0 as tool_id where false)"
-    join = "join eligible on eligible.id = e.tool_id" if is_selective else ""
     distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
+    nearest = f"order by {distance} limit {CANDIDATES}"
+    found = f"select e.tool_id from embeddings e where e.model_id = {model.id}"
+    if passes is None:
+        return f"by_vector as materialized ({found} {nearest})"
+    exact = f"select e.tool_id from embeddings e join eligible on eligible.id = e.tool_id where e.model_id = {model.id}"
     return f"""
         by_vector as materialized (
-            select e.tool_id from embeddings e {join}
-            where e.model_id = {model.id} order by {distance} limit {CANDIDATES}
+            ({exact} and {_ARE_FEW} {nearest})
+            union all
+            ({found} and not {_ARE_FEW} and {_passes(passes, "e.tool_id")} {nearest})
         )"""
 
 
@@ -172,13 +198,14 @@ def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
         )"""
 
 
-def _by_use(wanted: Wanted, model: Model, is_selective: bool, values: _Values) -> str:
+def _by_use(wanted: Wanted, model: Model, passes: str | None, values: _Values) -> str:
     """How near the query is to those for which a tool was used: by the caller, or by a quorum of callers.
 
     The nearest use of each caller counts, and of these the second best: so nobody alone lifts a tool for others. With
     age a use becomes like one for any other query.
     """
-    join = "join uses on uses.id = e.use_id join eligible on eligible.id = uses.tool_id" if is_selective else ""
+    used = "(select u.tool_id from uses u where u.id = e.use_id)"
+    filtered = f"and {_passes(passes, used)}" if passes else ""
     distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
     caller = values.add(wanted.caller, "text")
     half_lives = f"extract(epoch from now() - u.created_at)::float8 / {USE_HALF_LIFE_DAYS * 86400}::float8"
@@ -188,8 +215,8 @@ def _by_use(wanted: Wanted, model: Model, is_selective: bool, values: _Values) -
                 (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)})
                     * power(0.5::float8, {half_lives}) as likeness
             from (
-                select e.use_id, {distance} as distance from use_embeddings e {join}
-                where e.model_id = {model.id} order by {distance} limit {NEAR_USES}
+                select e.use_id, {distance} as distance from use_embeddings e
+                where e.model_id = {model.id} {filtered} order by {distance} limit {NEAR_USES}
             ) n join uses u on u.id = n.use_id
         ),
         by_use as materialized (
