@@ -133,7 +133,7 @@ def server_settings(socket_folder: Path, durable: bool) -> list[str]:
         "unix_socket_permissions": "0700",
         "cluster_name": "toolbox",
         "max_connections": "100",
-        "shared_buffers": "128MB",
+        "shared_buffers": f"{_shared_megabytes()}MB",
         "work_mem": "16MB",
         "maintenance_work_mem": "128MB",
         "max_wal_size": "512MB",
@@ -151,6 +151,15 @@ def server_settings(socket_folder: Path, durable: bool) -> list[str]:
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _shared_megabytes() -> int:
+    """A sixteenth of the memory: 512 MB hold the index of 100,000 tools. What is not needed is never touched."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf, and not every system these names
+        return 128
+    return min(max(memory // 16 // 2**20, 128), 512)
 
 
 class Postmaster(NamedTuple):

@@ -35,10 +35,10 @@ MAX_USED_CANDIDATES = 20
 MAX_QUERY_LEXEMES = 24
 MAX_POSTINGS = 1000
 """Best tools that one word can bring in; a word in more tools than this says little."""
-MAX_FILTERED_POSTINGS = 10_000
+MAX_FILTERED_POSTINGS = 1_000
 """Among so many of a word's best tools those are looked for that pass a filter, if many do."""
-FEW = 2_000
-"""Up to so many tools that pass a filter are all compared."""
+FEW = 10_000
+"""Up to so many tools that pass a filter are all compared: from there on that takes longer than the indexes do."""
 
 
 class Wanted(Struct, frozen=True):
@@ -243,11 +243,16 @@ def _candidates(*, has_uses: bool) -> str:
 
 
 def _hits() -> str:
+    # Without OFFSET 0 the planner joins all postings of the words, which are the more the larger the catalogue is.
     return """
         hits as materialized (
             select c.tool_id, words.id, words.lexeme, p.impact * words.weight as score
-            from candidates c cross join words
-            join postings p on p.tool_id = c.tool_id and p.lexeme_id = words.id
+            from candidates c
+            cross join lateral (
+                select lexeme_id, impact from postings
+                where tool_id = c.tool_id and lexeme_id = any(array(select id from words)) offset 0
+            ) p
+            join words on words.id = p.lexeme_id
         )"""
 
 
