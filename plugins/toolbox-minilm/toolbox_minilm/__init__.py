@@ -1,4 +1,4 @@
-"""The embedding model all-MiniLM-L6-v2 (int8) for ToolBox, run in the server's own process."""
+"""An embedding model for ToolBox that runs in the server's own process: all-MiniLM-L6-v2, trained to find tools, in int8."""
 
 from functools import cache
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 import toolbox
 
-NAME: Final = "all-MiniLM-L6-v2-int8"
+NAME: Final = "MiniLM-L6-tools-1-int8"
 """Other weights need another name: the vectors of one name are taken to be comparable."""
 MAX_QUERY_TOKENS: Final = 256
 MAX_TOOL_TOKENS: Final = 128
