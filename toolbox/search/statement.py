@@ -147,15 +147,15 @@ def _passes(condition: str, tool_id: str) -> str:
 
 
 def _by_words(passes: str | None) -> str:
-    postings = f"select tool_id, impact from postings where lexeme_id = words.id order by impact desc limit {{}}"
+    postings = "select tool_id, impact from postings where lexeme_id = words.id order by impact desc"
     if passes is None:
-        found = postings.format(MAX_POSTINGS)
+        found = f"{postings} limit {MAX_POSTINGS}"
     else:
         found = f"""
             (select p.tool_id, p.impact from postings p join eligible on eligible.id = p.tool_id
              where p.lexeme_id = words.id and {_ARE_FEW})
             union all
-            (select p.tool_id, p.impact from ({postings.format(MAX_FILTERED_POSTINGS)}) p
+            (select p.tool_id, p.impact from ({postings} limit {MAX_FILTERED_POSTINGS}) p
              where not {_ARE_FEW} and {_passes(passes, "p.tool_id")} limit {MAX_POSTINGS})
         """
     return f"""

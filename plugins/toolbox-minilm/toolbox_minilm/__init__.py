@@ -1,4 +1,4 @@
-"""An embedding model for ToolBox that runs in the server's own process: all-MiniLM-L6-v2, trained to find tools, in int8."""
+"""An embedding model that runs in the server's own process: all-MiniLM-L6-v2, trained to find tools, in int8."""
 
 from functools import cache
 from pathlib import Path
