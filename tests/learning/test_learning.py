@@ -109,7 +109,7 @@ async def test_one_caller_alone_lifts_nothing_for_others_but_two_do(start: Calla
 
 
 async def test_one_callers_wrong_uses_count_no_more_than_what_a_second_confirms(start: Callable[..., Any]) -> None:
-    await use(start, "demo_forecast", "ada", query="will it rain at sea")
+    await use(start, "demo_forecast", "ada", query="sort these numbers")
     async with start() as services:
         confirmed_by_one = lift_of(await find(services, LIKE_IT, "bob"), "demo_forecast")
     await use(start, "demo_forecast", "mallory", query=LIKE_IT)
