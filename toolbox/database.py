@@ -25,7 +25,7 @@ SERVER_SETTINGS = {
     "application_name": "toolbox",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
-    "hnsw.ef_search": "200",
+    "hnsw.ef_search": "400",
     "hnsw.iterative_scan": "relaxed_order",
 }
 
