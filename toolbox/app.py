@@ -34,10 +34,18 @@ from toolbox.auth.guard import provide_caller, require_scope
 from toolbox.auth.scopes import PUBLIC
 from toolbox.calls import routes as call_routes
 from toolbox.certificates import ends_at
+from toolbox.checks import (
+    check_pool,
+    check_required_embeddings,
+    check_schema,
+    check_streams,
+    check_tools,
+    machine_checks,
+)
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
 from toolbox.gauges import create_gauges, sampled
-from toolbox.health import Check, create_health_router
+from toolbox.health import Check, Phase, create_health_router
 from toolbox.logs import keep_locals_out
 from toolbox.mcp import cards
 from toolbox.mcp.catalogue import Catalogue
@@ -71,6 +79,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 logger = structlog.get_logger(__name__)
+
+OPEN_SECONDS = 5.0
+"""How long a server that is to end still takes requests, unless nothing runs: meanwhile whoever sends them learns that
+it is not ready."""
 
 SAY_AFTER_SECONDS = 0.3
 """How long a server that ends waits for its requests before it says so."""
@@ -107,17 +119,21 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             state.facts = Facts(
                 services.database, services.queue, services.search, services.embed and services.embed[0]
             )
-            state.sample = create_gauges(services, lambda: whole.running, lambda: len(conversations.listeners))
+            state.count_streams = lambda: len(conversations.listeners)
+            state.sample = create_gauges(services, lambda: whole.running, state.count_streams)
 
-            def end() -> None:
+            async def end() -> None:
                 conversations.end_streams()
                 asyncio.get_running_loop().call_later(SAY_AFTER_SECONDS, whole.say_what_runs)
+                await whole.drain(OPEN_SECONDS)
 
             with contextlib.closing(runner), told_of_end(end, hurry=whole.stop_waiting):
                 async with serving(services), sampled(state.sample):
                     yield
+                    await asyncio.sleep(0)  # what the server has just cancelled says so
         if client:
             await client.aclose()
+        whole.say_what_came_of_them()
 
     state = State()
 
@@ -135,7 +151,22 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
         "queue": lambda: _check_queue(state.services.queue),
         "redis": lambda: _check_redis(client),
         "upstreams": lambda: _check_upstreams(state.services.upstreams),
+        "tools": lambda: check_tools(state.services),
+        "pool": lambda: check_pool(state.services.database),
+        "streams": lambda: check_streams(state.count_streams(), settings.max_streams),
+        **machine_checks(settings.data_dir or Path("/")),
     }
+    essential = {
+        "database": checks["database"],
+        "schema": lambda: check_schema(state.services.database),
+        "embeddings": lambda: check_required_embeddings(state.services),
+    }
+
+    def get_phase() -> Phase:
+        if whole.is_ending:
+            return "stopping"
+        return "serving" if state.services.is_ready else "starting"
+
     app = Litestar(
         route_handlers=[
             _home,
@@ -156,7 +187,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             upstream_routes.router,
             cards.router,
             create_metrics_router(lambda: cast("Facts", state.facts), lambda: state.sample()),
-            create_health_router(checks, lambda: bool(state.services.is_ready), VERSION),
+            create_health_router(checks, essential, get_phase, VERSION),
             _swagger_assets(),
         ],
         lifespan=[lifespan],

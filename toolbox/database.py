@@ -16,6 +16,7 @@ from msgspec import Struct
 from pgvector.asyncpg import register_vector
 
 from toolbox.errors import DatabaseUnavailable, InvalidRequest
+from toolbox.telemetry import describe_statement, is_in_trace, is_tracing, record_past
 
 if TYPE_CHECKING:  # SQLAlchemy takes half a second to load, and only administration and migrations need it
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -167,8 +168,15 @@ async def migrate(url: str, *, target: str = "head", downgrade: bool = False) ->
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, refuses us, or lacks pgvector.
     """
-    if target == "head" and not downgrade and await _is_newest(url):
-        return newest_revision()
+    if target == "head" and not downgrade:
+        current = await _read_revision(url)
+        if current == newest_revision():
+            return current
+        if current > newest_revision():
+            raise DatabaseUnavailable(
+                f"its schema is at {current}, newer than {newest_revision()}, the newest that this version knows: "
+                "start the newer version of ToolBox, or have that one bring the schema back with `toolbox db downgrade`"
+            )
     async with changing_schema(url) as schema:
         return await schema.bring_to(target, downgrade=downgrade)
 
@@ -274,13 +282,14 @@ def migrations_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parent.parent / "migrations"
 
 
-async def _is_newest(url: str) -> bool:
+async def _read_revision(url: str) -> str:
+    """The schema's revision, without Alembic; empty if it has none."""
     connection = await _connect(url)
     try:
         with _translated_errors():
             if await connection.fetchval("select to_regclass('alembic_version')") is None:
-                return False
-            return bool(await connection.fetchval("select version_num from alembic_version") == newest_revision())
+                return ""
+            return await connection.fetchval("select version_num from alembic_version") or ""
     finally:
         await connection.close()
 
@@ -340,6 +349,8 @@ async def _connect_pooled(*arguments: Any, **options: Any) -> asyncpg.Connection
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    if is_tracing():
+        connection.add_query_logger(_trace_statement)
     await register_vector(connection, schema=await _vector_schema(connection))
     await connection.set_type_codec(
         "json", schema="pg_catalog", encoder=_encode_json, decoder=msgspec.Raw, format="binary"
@@ -347,6 +358,14 @@ async def _prepare_connection(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
     )
+
+
+def _trace_statement(ran: Any) -> None:
+    """What the driver says of a statement (asyncpg.LoggedQuery); its values are left out."""
+    if is_in_trace():
+        name, attributes = describe_statement(ran.query)
+        failure = type(ran.exception).__name__ if ran.exception else None
+        record_past(name, ran.elapsed, attributes, kind="client", failure=failure)
 
 
 async def _vector_schema(connection: asyncpg.Connection) -> str:

@@ -8,6 +8,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 Status = Literal["ok", "degraded", "down", "off"]
+Phase = Literal["starting", "serving", "stopping"]
+"""Of the life of a process; it wants requests while it is serving."""
+State = Literal["ok", "degraded", "down", "starting", "stopping"]
 
 
 class Check(Struct, frozen=True, omit_defaults=True):
@@ -15,19 +18,20 @@ class Check(Struct, frozen=True, omit_defaults=True):
 
     status: Status
     detail: str = ""
+    figures: Mapping[str, float] = {}
 
 
 class Health(Struct, frozen=True):
     """How ToolBox is."""
 
-    status: Literal["ok", "degraded", "down", "starting"]
+    status: State
     version: str
 
 
 class DetailedHealth(Struct, frozen=True):
     """How ToolBox is, part by part."""
 
-    status: Literal["ok", "degraded", "down", "starting"]
+    status: State
     version: str
     checks: dict[str, Check]
 
@@ -35,20 +39,19 @@ class DetailedHealth(Struct, frozen=True):
 Checks = Mapping[str, Callable[[], Awaitable[Check]]]
 
 
-def create_health_router(checks: Checks, is_ready: Callable[[], bool], version: str) -> Router:
-    """Routes over these checks; `is_ready` says whether the start is over."""
+def create_health_router(checks: Checks, essential: Checks, get_phase: Callable[[], Phase], version: str) -> Router:
+    """Routes over these checks; readiness needs the essential ones only, and is asked for every few seconds."""
 
-    async def examine() -> DetailedHealth:
-        results = {name: await check() for name, check in checks.items()}
-        return DetailedHealth(_summarize(results, is_ready()), version, results)
-
-    async def summary() -> Response[Any]:
-        health = await examine()
-        return _answer(Health(health.status, health.version))
+    async def summarize(examined: Checks) -> tuple[State, dict[str, Check]]:
+        phase = get_phase()
+        if phase == "stopping":  # at once, whatever else there is
+            return phase, {}
+        results = {name: await check() for name, check in examined.items()}
+        return _summarize(results, phase), results
 
     @get("/health", responses=_responses(Health), summary="How ToolBox is", scope="public")
     async def health() -> Response[Any]:
-        return await summary()
+        return _answer(Health((await summarize(checks))[0], version))
 
     @get(["/health/live", "/live"], summary="Whether the process is alive", scope="public")
     async def live() -> dict[str, str]:
@@ -61,21 +64,22 @@ def create_health_router(checks: Checks, is_ready: Callable[[], bool], version: 
         scope="public",
     )
     async def ready() -> Response[Any]:
-        return await summary()
+        return _answer(Health((await summarize(essential))[0], version))
 
     @get("/health/detailed", responses=_responses(DetailedHealth), summary="How each part is", scope="metrics:read")
     async def detailed() -> Response[Any]:
-        return _answer(await examine())
+        state, results = await summarize(checks)
+        return _answer(DetailedHealth(state, version, results))
 
     return Router("/", route_handlers=[health, live, ready, detailed], tags=["health"])
 
 
-def _summarize(results: Mapping[str, Check], is_ready: bool) -> Literal["ok", "degraded", "down", "starting"]:
+def _summarize(results: Mapping[str, Check], phase: Phase) -> State:
     states = {check.status for check in results.values()}
     if "down" in states:
         return "down"
-    if not is_ready:
-        return "starting"
+    if phase != "serving":
+        return phase
     return "degraded" if "degraded" in states else "ok"
 
 

@@ -108,7 +108,7 @@ class RequestLog:
         scope.setdefault("state", {})["request_id"] = facts.request_id
         token = REQUEST.set(facts)
         try:
-            if is_tracing():
+            if is_tracing() and scope["path"] not in _PROBED:
                 with span(scope["method"], _describe(scope), kind="server", carrier=_carrier(scope)) as recorded:
                     await self._answer(scope, receive, send, facts, recorded)
             else:

@@ -132,6 +132,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     embedding_timeout: Annotated[
         float, Meta(gt=0, description="Seconds that a search waits for the endpoint, then it goes on by words alone.")
     ] = 5.0
+    require_embedding_for_readiness: Annotated[
+        bool,
+        Meta(description="Be ready only while the embedding model works; else search goes on by words alone."),
+    ] = False
     learn_from_use: Annotated[
         bool, Meta(description="Lift tools that were called with success after searches like the one at hand.")
     ] = True

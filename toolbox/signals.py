@@ -4,38 +4,47 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def told_of_end(end: Callable[[], None], hurry: Callable[[], None]) -> Iterator[None]:
-    """Run `end` in the event loop when a signal asks the process to end, and `hurry` when Ctrl-C then follows.
+def told_of_end(end: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -> Iterator[None]:
+    """Run `end` in the event loop when a signal asks the process to end, and `hurry` when another one follows.
 
-    A server waits for its connections to close before it lets the application shut down, so streams that stay open
-    would hold it up. Whatever handles the signal already does so still, but for the Ctrl-C that hurries: the server
-    would drop everything where it stands, while with nothing left to wait for it ends at once and in good order.
+    A server that is told at once takes no more connections, and waits for those that there are before it lets the
+    application shut down. So whatever handles the signal already hears of it only when `end` is over, and never of the
+    one that hurries: the server would drop everything where it stands, while with nothing left to wait for it ends at
+    once and in good order. Of Ctrl-C, all processes of a terminal hear at the same time as their parent, which then
+    sends SIGTERM to its children: that is no other wish.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
     earlier = {number: signal.getsignal(number) for number in _ENDING}
-    heard: list[Callable[[], None]] = []
+    heard: list[int] = []
+    ends: list[asyncio.Task[None]] = []
 
-    def tell(number: int, frame: FrameType | None) -> None:
-        if heard == [end] and number == signal.SIGINT:
-            heard.append(hurry)
-            loop.call_soon_threadsafe(hurry)
-            return
+    async def end_and_pass_on(number: int) -> None:
+        try:
+            await end()
+        finally:
+            handler = earlier[signal.Signals(number)]
+            if callable(handler):
+                handler(number, None)
+
+    def begin(number: int) -> None:
+        ends.append(loop.create_task(end_and_pass_on(number)))
+
+    def tell(number: int, _frame: FrameType | None) -> None:
         if not heard:
-            heard.append(end)
-            loop.call_soon_threadsafe(end)
-        handler = earlier[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
+            loop.call_soon_threadsafe(begin, number)
+        elif number == signal.SIGINT or heard[0] == signal.SIGTERM:
+            loop.call_soon_threadsafe(hurry)
+        heard.append(number)
 
     handled = [number for number, handler in earlier.items() if callable(handler)]
     for number in handled:
@@ -43,6 +52,8 @@ def told_of_end(end: Callable[[], None], hurry: Callable[[], None]) -> Iterator[
     try:
         yield
     finally:
+        for task in ends:
+            task.cancel()
         for number in handled:
             if signal.getsignal(number) is tell:
                 signal.signal(number, earlier[number])

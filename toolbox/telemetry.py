@@ -42,6 +42,9 @@ Attributes: TypeAlias = Mapping[str, Value]
 GOODBYE_SECONDS = 2.0
 """How long the end of the process waits for the last spans to be delivered."""
 
+MAX_STATEMENT = 2_000
+"""Characters of a statement that a span keeps."""
+
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
@@ -198,6 +201,15 @@ def current_ids() -> tuple[str, str] | None:
     return (format_trace_id(context.trace_id), format_span_id(context.span_id)) if context.is_valid else None
 
 
+def is_in_trace() -> bool:
+    """Whether there is a span at hand; what happens outside of any, nobody asked for."""
+    if _state.tracer is None:
+        return False
+    from opentelemetry.trace import get_current_span
+
+    return get_current_span().get_span_context().is_valid
+
+
 def current_trace_id() -> str | None:
     """The id of the trace at hand, in hexadecimal; None where there is none."""
     ids = current_ids()
@@ -219,11 +231,7 @@ def configure_tracing(environ: Mapping[str, str] = os.environ) -> None:
 
     # All that it has to say of its own is of deliveries that fail, at each of them.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-    ours = {"service.version": VERSION} | ({} if "OTEL_SERVICE_NAME" in environ else {"service.name": "toolbox"})
-    named = "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    if named:
-        ours.pop("service.name", None)
-    provider = TracerProvider(resource=Resource.create(ours), shutdown_on_exit=False)
+    provider = TracerProvider(resource=Resource.create(_describe_service(environ)), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_delivered_quietly(_create_exporter(environ))))
     _state.provider, _state.tracer = provider, provider.get_tracer("toolbox", VERSION)
     trace.set_tracer_provider(provider)  # tools that trace by themselves get their spans into the same trace
@@ -243,6 +251,12 @@ def _is_wanted(environ: Mapping[str, str]) -> bool:
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
         return False
     return any(environ.get(name) for name in _ENDPOINTS)
+
+
+def _describe_service(environ: Mapping[str, str]) -> dict[str, str]:
+    """What we say of ourselves, unless the environment says otherwise."""
+    is_named = "OTEL_SERVICE_NAME" in environ or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return {"service.version": VERSION} | ({} if is_named else {"service.name": "toolbox"})
 
 
 def _create_exporter(environ: Mapping[str, str]) -> "SpanExporter":
@@ -268,14 +282,11 @@ def _delivered_quietly(exporter: "SpanExporter") -> "SpanExporter":
         def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
             try:
                 result = exporter.export(spans)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the collector's business
-                result = self._say(SpanExportResult.FAILURE, type(error).__name__)
-            return self._say(result, "")
-
-        def _say(self, result: SpanExportResult, reason: str) -> SpanExportResult:
+            except Exception:  # noqa: BLE001 - whatever it is, it is the collector's business
+                result = SpanExportResult.FAILURE
             is_failing = result is not SpanExportResult.SUCCESS
             if is_failing and not self.is_failing:
-                logger.warning("traces cannot be delivered, and are lost meanwhile", reason=reason or "refused")
+                logger.warning("traces cannot be delivered, and are lost meanwhile")
             elif self.is_failing and not is_failing:
                 logger.info("traces are delivered again")
             self.is_failing = is_failing
@@ -295,4 +306,8 @@ def describe_statement(query: str) -> tuple[str, dict[str, Any]]:
     words = query.split(maxsplit=1)
     operation = words[0].upper() if words else "SQL"
     name = operation if operation.isalpha() else "SQL"
-    return name, {"db.system.name": "postgresql", "db.operation.name": name, "db.query.text": " ".join(query.split())}
+    return name, {
+        "db.system.name": "postgresql",
+        "db.operation.name": name,
+        "db.query.text": " ".join(query.split())[:MAX_STATEMENT],
+    }

@@ -1,5 +1,6 @@
 """The installed `toolbox` command as a process of its own, as a user runs it."""
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import Struct
@@ -31,6 +33,10 @@ class Server(Struct):
         """What it said after the report, when it has ended."""
         self._reader.join(STOP_SECONDS)
         return "".join(self._later)
+
+    def read_lines(self) -> list[dict[str, Any]]:
+        """The same, of its log."""
+        return [json.loads(line) for line in self.read_log().splitlines() if line.startswith("{")]
 
     def stop(self) -> int:
         """End it as an operator does, and give back its exit status."""

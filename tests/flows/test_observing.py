@@ -1,12 +1,15 @@
 """What a running server tells of itself: metrics, log lines."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 
-from tests.flows.conftest import Server
+from tests.flows.conftest import STOP_SECONDS, Server
 from tests.test_metrics import read
 
 Serve = Callable[..., Server]
@@ -58,3 +61,71 @@ def try_to(work: Callable[[], Any]) -> Any:
         except httpx.TransportError:
             continue
     raise AssertionError("the server does not answer")
+
+
+PLUGIN = """
+import asyncio
+import pathlib
+
+import toolbox
+
+@toolbox.tool
+async def wait(marker: str, seconds: float) -> str:
+    \"\"\"Wait.\"\"\"
+    pathlib.Path(marker).touch()
+    await asyncio.sleep(seconds)
+    return "done"
+
+@toolbox.hookimpl
+def toolbox_tools():
+    return [wait]
+"""
+
+
+def test_sigterm_finishes_what_runs_and_says_so(
+    serve: Serve, database_url: str, tmp_path: Path, install: Callable[..., str]
+) -> None:
+    """Not ready at once, while the call that runs is finished; streams are ended, and what was logged is written."""
+    server = serve(DATABASE_URL=database_url, PYTHONPATH=install("waiting", PLUGIN))
+    marker = tmp_path / "running"
+    arguments = {"marker": str(marker), "seconds": 2}
+    stream = {"accept": "text/event-stream", "mcp-protocol-version": "2025-11-25"}
+    with ThreadPoolExecutor(2) as threads, httpx.Client() as client:
+        body = {"tool_name": "waiting_wait", "arguments": arguments}
+        called = threads.submit(httpx.post, f"{server.url}/mcp/call_tool", json=body, timeout=30)
+        listened = threads.submit(httpx.get, f"{server.url}/mcp", headers=stream, timeout=30)
+        while not marker.exists():
+            time.sleep(0.01)
+        assert client.get(f"{server.url}/health/ready").status_code == 200
+        server.process.terminate()
+        while (ready := httpx.get(f"{server.url}/health/ready")).status_code == 200:
+            pass
+        assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
+        assert ready.headers["connection"] == "close"
+        assert httpx.get(f"{server.url}/health/live").status_code == 200
+        assert listened.result().status_code == 200
+        assert called.result().json()["result"] == "done"
+    assert server.process.wait(STOP_SECONDS) == 0
+    log = server.read_lines()
+    (stopped,) = [line for line in log if line["event"] == "stopped"]
+    assert (stopped["drained"] >= 2, stopped["cut"]) == (True, 0)
+    (line,) = [line for line in log if line.get("tool") == "waiting_wait"]
+    assert (line["status"], line["caller"], line["path"]) == (200, "anonymous", "/mcp/call_tool")
+
+
+def test_a_second_sigterm_hurries(serve: Serve, database_url: str, tmp_path: Path, install: Callable[..., str]) -> None:
+    server = serve(DATABASE_URL=database_url, PYTHONPATH=install("waiting", PLUGIN))
+    marker = tmp_path / "running"
+    body = {"tool_name": "waiting_wait", "arguments": {"marker": str(marker), "seconds": 60}}
+    with ThreadPoolExecutor(1) as thread:
+        called = thread.submit(httpx.post, f"{server.url}/mcp/call_tool", json=body, timeout=30)
+        while not marker.exists():
+            time.sleep(0.01)
+        server.process.terminate()
+        while httpx.get(f"{server.url}/health/ready").status_code == 200:
+            pass
+        server.process.terminate()
+        assert (called.result().status_code, called.result().json()["code"]) == (503, "stopping")
+    assert server.process.wait(STOP_SECONDS) == 0
+    (stopped,) = [line for line in server.read_lines() if line["event"] == "stopped"]
+    assert stopped["cut"] == 1

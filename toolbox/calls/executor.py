@@ -16,6 +16,7 @@ from toolbox.calls.lanes import Lane, Lanes
 from toolbox.calls.results import MAX_RESULT_BYTES, ResultChecker, is_too_large
 from toolbox.definitions import TextContent, ToolDefinition, ToolResult
 from toolbox.errors import InvalidArguments, ToolError
+from toolbox.telemetry import is_tracing, span
 from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.base import InnerCall, ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
@@ -110,7 +111,10 @@ class Executor:
         own_concurrency = getattr(registered.tool, "concurrency", None)
         await self._lanes.enter(lane, limit=own_concurrency, patience_seconds=limit)
         try:
-            outcome = await _attempt(registered, arguments, context, limit)
+            if is_tracing():
+                outcome = await _attempt_traced(registered, arguments, context, limit)
+            else:
+                outcome = await _attempt(registered, arguments, context, limit)
         finally:
             self._leave(lane, [thread for thread in threads if not thread.done()])
         return self._hold_to_promise(definition, outcome)
@@ -179,6 +183,23 @@ class Executor:
         thread = self._threads.submit(contextvars.copy_context().run, function)
         threads.append(thread)
         return await asyncio.wrap_future(thread)
+
+
+async def _attempt_traced(
+    registered: RegisteredTool, arguments: dict[str, Any], context: ToolContext, limit: float
+) -> Outcome:
+    """The same as a span (OpenTelemetry, semantic conventions for generative AI, Execute tool span)."""
+    attributes = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": context.tool_name,
+        "gen_ai.tool.type": "function",
+        "gen_ai.tool.call.id": context.execution_id,
+    }
+    with span(f"execute_tool {context.tool_name}", attributes) as recorded:
+        outcome = await _attempt(registered, arguments, context, limit)
+        if outcome.error_code:
+            recorded.fail(outcome.error_code)
+        return outcome
 
 
 async def _attempt(

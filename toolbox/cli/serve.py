@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 import uvicorn
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from toolbox.middleware import RequestLog
 
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 15
+"""How long requests may take when no more are taken; before that, OPEN_SECONDS of toolbox.app."""
 INTERRUPTED = 130
 """The status of a command that Ctrl-C has ended, as shells have it."""
 
@@ -71,6 +73,11 @@ def serve(host: str | None, port: int | None, workers: int | None, reload: bool)
     _end(status)
 
 
+def _survive_goodbye() -> None:
+    """A server that has ended because of a signal sends it to itself once more, and would die of it here."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+
 def _end(status: int) -> None:
     """End without the tools that still run in threads, which nothing can stop; all else is closed by now."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
@@ -95,6 +102,9 @@ def create_worker_app() -> "ASGIApp":
         finally:
             if refusal := app.why_not_started():  # then there are no requests: this is the start
                 click.echo(f"Error: {refusal.message}", err=True)
+            if cast("str", scope["type"]) == "lifespan":  # the process ends by a signal, and says no more
+                REQUEST_LINES.flush()
+                stop_tracing()
 
     return explained
 
@@ -158,6 +168,7 @@ def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool
 def _run_alone(settings: Settings, listening: socket.socket) -> None:
     configure_tracing(os.environ)
     app = _create_app(settings)
+    _survive_goodbye()
     try:
         with _quiet(lambda _: app.why_not_started() is not None):
             uvicorn.Server(_configure(app, settings)).run(sockets=[listening])

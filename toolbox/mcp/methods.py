@@ -45,6 +45,7 @@ from toolbox.mcp.schemas import (
 from toolbox.mcp.tools import MetaTool, create_meta_tools, create_read_result
 from toolbox.mcp.versions import Version
 from toolbox.mcp.views import View, WholeView
+from toolbox.request_context import REQUEST
 from toolbox.search.schemas import FindRequest
 from toolbox.search.service import SearchService, ToolMatch
 from toolbox.settings import Settings
@@ -178,6 +179,8 @@ class McpServer:
         if wanted.name == READ_RESULT and self._registry.get(READ_RESULT) is None:
             run = self._read_result
         if run:
+            if facts := REQUEST.get():
+                facts.tool = wanted.name
             return Outcome(await run(arguments, peer))
         named = read_params(arguments, dict[str, Any], "tools/call")
         return await self._call(CallToolArguments(wanted.name, named), peer)

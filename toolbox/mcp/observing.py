@@ -48,6 +48,11 @@ def traced(request: Request, method: str, version: str) -> Iterator[Span]:
     }
     with span(method, attributes, kind="server", carrier=_read_carrier(request.params)) as recorded:
         yield recorded
+        facts = REQUEST.get()
+        if facts and facts.tool:
+            recorded.rename(f"{method} {facts.tool}")
+            recorded.set("gen_ai.tool.name", facts.tool)
+            recorded.set("gen_ai.operation.name", "execute_tool")
 
 
 def _read_carrier(params: Raw) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from toolbox.search.ranking import Calibration, Ranking, Scores, similarities
 from toolbox.search.savings import Savings
 from toolbox.search.spelling import Spelling
 from toolbox.search.statement import Wanted, build_statement
+from toolbox.telemetry import span
 from toolbox.tools.repository import COLUMNS, StoredTool, ToolFilter, ToolRepository, to_tool
 
 if TYPE_CHECKING:
@@ -106,10 +107,14 @@ class SearchService:
         """
         start = time.perf_counter()
         embed = self.embed  # the same one all along, also if another takes its place meanwhile
-        corrected = await self._correct(query.text)
+        with span("find spelling"):
+            corrected = await self._correct(query.text)
         clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
         begun = time.perf_counter()
-        vectors, is_degraded = await _embed_query(embed, query.text, corrected, clauses)
+        with span("find embedding") as stage:
+            vectors, is_degraded = await _embed_query(embed, query.text, corrected, clauses)
+            if is_degraded:
+                stage.fail("embedding_failed")
         embedded = time.perf_counter()
         wanted = Wanted(
             query.text,
@@ -124,12 +129,15 @@ class SearchService:
             query.caller,
             query.explain,
         )
-        statement = build_statement(wanted, embed[0] if embed else None, self._ranking)
-        rows = await self._database.fetch(statement.sql, *statement.values)
+        with span("find candidates"):
+            statement = build_statement(wanted, embed[0] if embed else None, self._ranking)
+            rows = await self._database.fetch(statement.sql, *statement.values)
         done = time.perf_counter()
         searched = Searched(list(wanted.stems), corrected, clauses, _ms(embedded - begun), _ms(done - embedded))
-        calibration = _calibration(rows)
-        matches = _to_matches(rows, query, calibration, searched)
+        with span("find ranking") as stage:
+            calibration = _calibration(rows)
+            matches = _to_matches(rows, query, calibration, searched)
+            stage.set("toolbox.matches", len(matches))
         self._savings.count(match.tool for match in matches)
         _measure(matches, time.perf_counter() - start, searched, is_degraded=is_degraded)
         if query.caller is not None and self._recorder:

@@ -1,0 +1,103 @@
+"""Traces, as a collector gets them: tracing is of the whole process, so each way to it has a server of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.collector import attributes, collecting
+from tests.flows.conftest import Server
+
+Serve = Callable[..., Server]
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+AGENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+AGENTS_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def ask(url: str, method: str, params: dict[str, Any], **headers: str) -> dict[str, Any]:
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    shown = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-11-25"}
+    answer = httpx.post(f"{url}/mcp", json=message, headers=shown | headers)
+    result: dict[str, Any] = answer.raise_for_status().json()
+    return result
+
+
+def test_a_request_is_a_trace(serve: Serve, database_url: str) -> None:
+    with collecting() as collector:
+        setting = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.http, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        server = serve(DATABASE_URL=database_url, **setting)
+        ask(server.url, "tools/call", {"name": "text_reverse", "arguments": {"text": "hsifdrows"}}, traceparent=CALLER)
+        request = collector.wait_for("POST /mcp")
+        method = collector.wait_for("tools/call text_reverse")
+        run = collector.wait_for("execute_tool text_reverse")
+        assert request.trace_id.hex() == method.trace_id.hex() == run.trace_id.hex() == TRACE
+        assert request.parent_span_id.hex() == "b7ad6b7169203331"
+        assert (method.parent_span_id, run.parent_span_id) == (request.span_id, method.span_id)
+        seen = attributes(request)
+        assert (seen["http.route"], seen["http.response.status_code"], seen["url.path"]) == ("/mcp", 200, "/mcp")
+        seen = attributes(method)
+        assert (seen["mcp.method.name"], seen["mcp.protocol.version"]) == ("tools/call", "2025-11-25")
+        assert attributes(run)["gen_ai.operation.name"] == "execute_tool"
+
+        params = {"name": "find_tool", "arguments": {"query": "swordfish backwards"}, "_meta": {"traceparent": AGENT}}
+        ask(server.url, "tools/call", params, traceparent=CALLER)
+        method = collector.wait_for("tools/call find_tool")
+        assert (method.trace_id.hex(), method.links[0].trace_id.hex()) == (AGENTS_TRACE, TRACE)
+        for stage in ("find spelling", "find embedding", "find candidates", "find ranking"):
+            assert collector.wait_for(stage).parent_span_id == method.span_id
+        (embedding,) = [
+            each
+            for each in collector.spans
+            if each.name.startswith("embeddings ") and each.trace_id.hex() == AGENTS_TRACE
+        ]
+        assert attributes(embedding)["gen_ai.operation.name"] == "embeddings"
+        statements = [
+            each for each in collector.spans if each.parent_span_id == collector.find("find candidates").span_id
+        ]
+        assert any(attributes(each).get("db.system.name") == "postgresql" for each in statements)
+
+        failed = httpx.get(f"{server.url}/tools/made_up_by_somebody")
+        ask(server.url, "tools/call", {"name": "made_up_by_somebody", "arguments": {}})
+        ask(server.url, "made/up", {})
+        assert failed.status_code == 404
+        assert collector.wait_for("GET /tools/{name}")
+        assert attributes(collector.wait_for("(unknown)"))["error.type"] == "-32601"
+        assert server.stop() == 0
+        (line,) = [line for line in server.read_lines() if line.get("tool") == "text_reverse"]
+        assert (line["trace_id"], line["span_id"]) == (TRACE, request.span_id.hex())
+        everything = str(collector.spans)
+        assert "hsifdrows" not in everything
+        assert "swordfish" not in everything
+        assert not [each.name for each in collector.spans if "made_up" in each.name or "/health" in each.name]
+        assert collector.services == {"toolbox"}
+
+
+def test_traces_go_by_grpc_under_a_name_of_ones_own_and_the_last_ones_before_the_end(
+    serve: Serve,
+    database_url: str,
+) -> None:
+    with collecting() as collector:
+        setting = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.grpc,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_SERVICE_NAME": "mine",
+            "OTEL_BSP_SCHEDULE_DELAY": "60000",
+        }
+        server = serve(DATABASE_URL=database_url, **setting)
+        ask(server.url, "ping", {})
+        assert server.stop() == 0
+        assert collector.find("ping")
+        assert collector.services == {"mine"}
+
+
+def test_a_collector_that_is_not_there_costs_one_line(serve: Serve, database_url: str) -> None:
+    setting = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+    server = serve(DATABASE_URL=database_url, OTEL_EXPORTER_OTLP_TIMEOUT="1", **setting)
+    for _ in range(20):
+        assert "result" in ask(server.url, "ping", {})
+    assert server.stop() == 0
+    said = [line for line in server.read_log().splitlines() if '"request"' not in line]
+    assert len([line for line in said if "traces cannot be delivered" in line]) <= 1
+    assert "Traceback" not in "".join(said)
