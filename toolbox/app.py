@@ -21,7 +21,7 @@ from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from toolbox.admin import audit_routes
+from toolbox.admin import audit_routes, log_routes
 from toolbox.admin import routes as admin_routes
 from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
@@ -179,6 +179,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             audit_routes.router,
             call_routes.router,
             key_routes.router,
+            log_routes.router,
             search_routes.router,
             secret_routes.router,
             tool_routes.router,

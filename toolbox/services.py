@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 from uuid import uuid4
 
 import structlog
@@ -32,6 +32,7 @@ from toolbox.events import Event, Events, notify
 from toolbox.index.embeddings import Model, count_pending, find_model, register_model
 from toolbox.jobs import embed_job, register_jobs
 from toolbox.learning.recorder import UseRecorder
+from toolbox.logs import Level, set_level
 from toolbox.metrics import SYNC_SECONDS, SYNCED_TOOLS, SYNCS
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
@@ -399,8 +400,14 @@ async def serving(services: Services) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def working(services: Services, *, after: asyncio.Event | None = None) -> AsyncIterator[None]:
     """Hear what other processes change and work the queue while the block runs, beginning when `after` is set."""
+    services.events.subscribe("logs", _change_log_level)
     async with services.events.running(), services.queue.running(after=after):
         yield
+
+
+def _change_log_level(event: Event) -> None:
+    if event.payload in get_args(Level):  # nothing is known of what was missed
+        set_level(cast("Level", event.payload))
 
 
 async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) -> None:

@@ -22,6 +22,7 @@ from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
 from toolbox.mcp.resumption import KeptChannel, StreamLog
+from toolbox.mcp.sessions import open_session
 from toolbox.mcp.streams import Channel
 from toolbox.plugins import Plugins
 from toolbox.seals import load_sealer
@@ -52,9 +53,9 @@ class Stream:
         self.work = asyncio.create_task(exchange(server, LOCAL, head, msgspec.json.encode(message), self.channel))
         return self
 
-    def get(self, server: McpServer) -> "Stream":
+    def get(self, server: McpServer, session: str | None = None) -> "Stream":
         """Listen in the handshake era."""
-        head = Head(accept="text/event-stream", version="2025-11-25")
+        head = Head(accept="text/event-stream", version="2025-11-25", session=session)
         self.work = asyncio.create_task(follow(server, head, self.channel))
         return self
 
@@ -116,6 +117,14 @@ async def replicas(settings: Settings, plugins: Plugins, services: Services) -> 
             each.whole.conversations.listeners.close()
 
 
+async def announce(server: McpServer) -> None:
+    """Have the plugin say that something has changed."""
+    head = Head(content_type="application/json", accept="application/json", version="2025-11-25")
+    call = {"name": "demo_change", "arguments": {}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    await exchange(server, LOCAL, head, msgspec.json.encode(message), Stream().channel)
+
+
 async def add_tool(services: Services, name: str, category: str) -> None:
     await import_tools(services.database, [ToolDefinition(name=name, category=category)], source=f"import:{name}")
 
@@ -145,7 +154,7 @@ async def test_a_client_of_the_handshake_era_hears_it_on_a_stream_of_its_own(
 async def test_what_changes_no_list_is_not_told(replicas: list[Endpoints], services: Services) -> None:
     await add_tool(services, "bake", "kitchen")
     await services.toolsets.apply({"t": ToolsetDefinition(rules=Rules((Rule(name="bake"),)))})
-    stream = Stream().get(await replicas[1].find("t"))
+    stream = Stream().get(await replicas[1].find("t", LOCAL))
     assert await stream.next() == "comment"
     await add_tool(services, "unrelated", "elsewhere")
     await services.toolsets.apply({"t": ToolsetDefinition(rules=Rules((Rule(name="b*"),)))})
@@ -159,10 +168,7 @@ async def test_a_plugin_announces_to_whoever_wants_to_hear_it(replicas: list[End
     others = Stream().listen(replicas[1].whole, resourcesListChanged=True)
     for stream in (curious, others):
         await stream.next()
-    call = {"name": "demo_change", "arguments": {}}
-    head = Head(content_type="application/json", accept="application/json", version="2025-11-25")
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
-    await exchange(replicas[0].whole, LOCAL, head, msgspec.json.encode(message), Stream().channel)
+    await announce(replicas[0].whole)
     heard = [await curious.next(), await curious.next()]
     assert [message["method"] for message in heard] == [
         "notifications/prompts/list_changed",
@@ -170,6 +176,36 @@ async def test_a_plugin_announces_to_whoever_wants_to_hear_it(replicas: list[End
     ]
     assert heard[1]["params"]["uri"] == "demo://status"
     assert others.messages.empty()
+
+
+async def test_a_session_hears_on_any_replica_of_the_resources_that_it_subscribes_to(
+    replicas: list[Endpoints],
+) -> None:
+    first, second = (replica.whole for replica in replicas)
+    session = open_session(first.conversations.sealer, "2025-11-25", {})
+    session_id = first.conversations.read_session(session).id
+    streams = [Stream().get(second, session)]
+    await streams[0].next()
+    await first.conversations.subscribe(session_id, "demo://status", is_wanted=True)
+    (listener,) = second.conversations.listeners.of_sessions(session_id)
+    while "resource:demo://status" not in listener.wanted:
+        await asyncio.sleep(0.01)
+    streams.append(Stream().get(first, session))  # one that is opened later hears of it, too
+    await streams[1].next()
+    for _ in range(2):
+        await announce(first)
+        for stream in streams:
+            heard = [await stream.next(), await stream.next()]
+            assert heard[0]["method"] == "notifications/prompts/list_changed"
+            assert heard[1] == {
+                "jsonrpc": "2.0",
+                "method": "notifications/resources/updated",
+                "params": {"uri": "demo://status"},
+            }
+    await second.conversations.subscribe(session_id, "demo://status", is_wanted=False)
+    while "resource:demo://status" in listener.wanted:
+        await asyncio.sleep(0.01)
+    assert await first.conversations.subscriptions.read(session_id) == frozenset()
 
 
 async def test_there_are_only_so_many_streams(replicas: list[Endpoints]) -> None:

@@ -367,8 +367,13 @@ async def test_capabilities_name_what_is_offered(mcp: Client) -> None:
 
 @pytest.mark.parametrize("method", ["resources/subscribe", "resources/unsubscribe"])
 async def test_the_handshake_era_may_subscribe_to_what_there_is(mcp: Client, method: str) -> None:
-    assert (await mcp.handshake(method, {"uri": "test://static-text"})).json()["result"] == {}
-    assert (await mcp.handshake(method, {"uri": "test://template/1/data"})).json()["result"] == {}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    session = (await mcp.handshake("initialize", hello, version=None)).headers["mcp-session-id"]
+    for uri in ("test://static-text", "test://template/1/data"):
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": uri}}
+        headers = {"mcp-protocol-version": "2025-11-25", "mcp-session-id": session}
+        assert (await mcp.send(message, headers)).json()["result"] == {}
+    assert (await mcp.handshake(method, {"uri": "test://static-text"})).json()["error"]["code"] == -32602
     assert (await mcp.handshake(method, {"uri": "test://unknown"})).json()["error"]["code"] == -32002
     assert (await mcp.stateless(method, {"uri": "test://static-text"})).status_code == 404
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from litestar.serialization import encode_json
 
+from toolbox.admin.log_routes import LogLevel
 from toolbox.admin.schemas import Accepted, Stats
 from toolbox.audit import AuditedChange
 from toolbox.auth.schemas import IssuedKey, Key, NewKey, Rotation
@@ -69,6 +70,7 @@ SHAPES = (
     IssuedKey,
     Key,
     ListRequest,
+    LogLevel,
     Match,
     More,
     NewKey,

@@ -18,9 +18,10 @@ from toolbox.errors import ToolboxError
 from toolbox.events import Event, Events, notify
 from toolbox.mcp.answers import PendingAnswers
 from toolbox.mcp.cancellation import Running
-from toolbox.mcp.listening import Listeners
+from toolbox.mcp.listening import RESOURCE, Listener, Listeners
 from toolbox.mcp.messages import ClientResponse, MessageId
 from toolbox.mcp.resumption import StreamLog
+from toolbox.mcp.session_subscriptions import SessionSubscriptions
 from toolbox.mcp.sessions import read_session
 from toolbox.seals import SealBroken, Sealer
 
@@ -43,7 +44,13 @@ class _Cancelled(Struct, frozen=True, tag=True):
     request_id: MessageId
 
 
-_read_news = msgspec.json.Decoder(_Answered | _Cancelled).decode
+class _Subscribed(Struct, frozen=True, tag=True):
+    """A session wants to hear of other resources than before."""
+
+    session_id: str
+
+
+_read_news = msgspec.json.Decoder(_Answered | _Cancelled | _Subscribed).decode
 
 
 class Conversations:
@@ -54,6 +61,7 @@ class Conversations:
         self.running = Running()
         self.listeners = Listeners(events, limit=max_streams)
         self.streams = StreamLog(database, events)
+        self.subscriptions = SessionSubscriptions(database)
         self.read_session = lru_cache(4096)(partial(read_session, sealer))
         """The session of a request, by its header; each client sends the same one again and again."""
         self.pending = PendingAnswers(self._new_question_id)
@@ -86,6 +94,21 @@ class Conversations:
         if len(news) < MAX_NEWS:
             await notify(self._database, "clients", news)
 
+    async def subscribe(self, session_id: str, uri: str, *, is_wanted: bool) -> None:
+        """Let a session hear of a resource, or no more, wherever its stream is.
+
+        Raises:
+            InvalidRequest: It hears of too many already.
+        """
+        change = self.subscriptions.add if is_wanted else self.subscriptions.remove
+        await change(session_id, uri)
+        await notify(self._database, "clients", msgspec.json.encode(_Subscribed(session_id)).decode())
+
+    async def tune(self, listener: Listener) -> None:
+        """Let a stream hear of what its session has subscribed to by now."""
+        uris = await self.subscriptions.read(listener.session_id)
+        listener.wanted = listener.wishes.changes | {RESOURCE + uri for uri in uris}
+
     def end_streams(self) -> None:
         """End all that would stay open: the process stops, and clients come back to another one."""
         self.pending.close()
@@ -100,12 +123,23 @@ class Conversations:
         if event.is_resync:
             for request_id in self.pending.ids:
                 self._start(self._fetch(request_id))
+            for listener in self.listeners.of_sessions():
+                self._start(self._tune(listener))
             return
         news = _read_news(event.payload)
-        if isinstance(news, _Cancelled):
+        if isinstance(news, _Subscribed):
+            for listener in self.listeners.of_sessions(news.session_id):
+                self._start(self._tune(listener))
+        elif isinstance(news, _Cancelled):
             self.running.cancel(news.session_id, news.request_id)
         elif news.request_id in self.pending.ids:
             self._start(self._fetch(news.request_id))
+
+    async def _tune(self, listener: Listener) -> None:
+        try:
+            await self.tune(listener)
+        except ToolboxError as error:
+            logger.warning("what a client has subscribed to cannot be read", reason=error.message)
 
     async def _fetch(self, request_id: str) -> None:
         try:

@@ -23,7 +23,7 @@ async def follow(server: McpServer, head: Head, channel: Channel) -> Reply:
     try:
         read_version(head, server.conversations.read_session(head.session).version)
         if head.last_event_id is None:
-            await _listen(server, channel)
+            await _listen(server, server.conversations.read_session(head.session).id, channel)
         else:
             await _resume(server, head.last_event_id, channel)
     except ProtocolError as error:
@@ -35,8 +35,9 @@ async def follow(server: McpServer, head: Head, channel: Channel) -> Reply:
     return Reply(HTTPStatus.OK)
 
 
-async def _listen(server: McpServer, channel: Channel) -> None:
-    async with server.conversations.listeners.open(server.endpoint, EVERY_LIST) as listener:
+async def _listen(server: McpServer, session_id: str, channel: Channel) -> None:
+    async with server.conversations.listeners.open(server.endpoint, EVERY_LIST, session_id) as listener:
+        await server.conversations.tune(listener)
         await channel.open()
         async for change in listener.changes():
             await channel.send(to_notification(change))

@@ -21,6 +21,7 @@ from toolbox.mcp.cancellation import CancelledByClient
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.messages import (
+    INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     ClientResponse,
@@ -36,7 +37,7 @@ from toolbox.mcp.messages import (
 )
 from toolbox.mcp.methods import SERVER_INFO, McpServer
 from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
-from toolbox.mcp.offers import OFFERED_METHODS, SUBSCRIPTION_METHODS
+from toolbox.mcp.offers import OFFERED_METHODS
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import HandshakePeer, ProgressToken
 from toolbox.mcp.permissions import find_missing_scope
@@ -103,6 +104,12 @@ class CallToolResult(Struct, frozen=True, rename="camel"):
     structured_content: Raw | UnsetType
     is_error: bool
     meta: dict[str, object] | UnsetType = msgspec.field(default=UNSET, name="_meta")
+
+
+class SubscribeParams(Struct, frozen=True):
+    """What resources/subscribe and resources/unsubscribe take."""
+
+    uri: str
 
 
 EMPTY = Raw(b"{}")
@@ -250,6 +257,7 @@ def _create_peer(server: McpServer, request: Request, sender: Sender) -> Handsha
         capabilities=sender.session.capabilities,
         pending=server.conversations.pending,
         progress_token=meta.progress_token,
+        session_id=sender.session.id,
     )
 
 
@@ -306,10 +314,26 @@ def _offered(name: str) -> Callable[[McpServer, Raw, HandshakePeer], Awaitable[S
     return answer_offered
 
 
+def _subscribing(name: str, *, is_wanted: bool) -> Callable[[McpServer, Raw, HandshakePeer], Awaitable[Struct | Raw]]:
+    """Hearing of a resource on the stream that the session opens by GET."""
+
+    async def subscribe(server: McpServer, params: Raw, peer: HandshakePeer) -> Struct | Raw:
+        await server.offers.answer(name, params, peer)  # there must be such a resource
+        if not peer.session_id:
+            raise ProtocolError(INVALID_PARAMS, f"{name} needs the header Mcp-Session-Id, which initialize gives")
+        uri = read_params(params, SubscribeParams, name).uri
+        await server.conversations.subscribe(peer.session_id, uri, is_wanted=is_wanted)
+        return EMPTY
+
+    return subscribe
+
+
 _METHODS: Mapping[str, Callable[[McpServer, Raw, HandshakePeer], Awaitable[Struct | Raw]]] = {
     "logging/setLevel": _set_level,
     "ping": _ping,
     "tools/call": _call_tool,
     "tools/list": _list_tools,
-    **{name: _offered(name) for name in (*OFFERED_METHODS, *SUBSCRIPTION_METHODS)},
+    "resources/subscribe": _subscribing("resources/subscribe", is_wanted=True),
+    "resources/unsubscribe": _subscribing("resources/unsubscribe", is_wanted=False),
+    **{name: _offered(name) for name in OFFERED_METHODS},
 }

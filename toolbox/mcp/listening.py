@@ -53,9 +53,12 @@ class Endpoint(Struct, frozen=True):
 class Listener:
     """One open stream: what has changed for it, since it last heard."""
 
-    def __init__(self, endpoint: Endpoint, wanted: frozenset[str]) -> None:
+    def __init__(self, endpoint: Endpoint, wishes: Wishes, session_id: str = "") -> None:
+        """`session_id` is that of a client of the handshake era, which may wish for more later."""
         self.endpoint = endpoint
-        self.wanted = wanted
+        self.wishes = wishes
+        self.wanted = wishes.changes
+        self.session_id = session_id
         self.tools: object = None
         self._news = dict[str, None]()  # ordered; what is told twice before it is heard is heard once
         self._wake = asyncio.Event()
@@ -100,7 +103,7 @@ class Listeners:
         return len(self._listeners)
 
     @contextlib.asynccontextmanager
-    async def open(self, endpoint: Endpoint, wishes: Wishes) -> AsyncIterator[Listener]:
+    async def open(self, endpoint: Endpoint, wishes: Wishes, session_id: str = "") -> AsyncIterator[Listener]:
         """A listener that hears of every change from now on, while the block runs.
 
         Raises:
@@ -108,7 +111,7 @@ class Listeners:
         """
         if len(self._listeners) >= self._limit:
             raise Overloaded(f"{self._limit} streams are open, which MAX_STREAMS allows; close one, or try again later")
-        listener = Listener(endpoint, wishes.changes)
+        listener = Listener(endpoint, wishes, session_id)
         self._listeners.add(listener)  # before it reads: what changes meanwhile is compared again
         try:
             if "tools" in listener.wanted:
@@ -118,6 +121,14 @@ class Listeners:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    def of_sessions(self, session_id: str | None = None) -> list[Listener]:
+        """The streams of one session, or of all."""
+        return [
+            each
+            for each in self._listeners
+            if each.session_id and (session_id is None or each.session_id == session_id)
+        ]
 
     def close(self) -> None:
         """Let all streams end: the process stops."""

@@ -39,3 +39,13 @@ class StreamEventRow(DefaultBase):
     message: Mapped[bytes] = mapped_column(LargeBinary)
     is_last: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)
+
+
+class SessionSubscriptionRow(DefaultBase):
+    """A resource that a session wants to hear of (`toolbox.mcp.session_subscriptions`)."""
+
+    __tablename__ = "session_subscriptions"
+
+    session_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    uri: Mapped[str] = mapped_column(Text, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now(), index=True)

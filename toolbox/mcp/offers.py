@@ -76,7 +76,7 @@ class Offers:
     def capabilities(self) -> dict[str, dict[str, Any]]:
         """What of this there is at the moment."""
         there = {"completions": self._completions, "prompts": self._prompts, "resources": self._resources}
-        can_change = {"prompts": {"listChanged": True}, "resources": {"listChanged": True}}
+        can_change = {"prompts": {"listChanged": True}, "resources": {"subscribe": True, "listChanged": True}}
         return {name: can_change.get(name, {}) for name, methods in there.items() if methods}
 
     @property

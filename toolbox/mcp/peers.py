@@ -186,8 +186,10 @@ class HandshakePeer(_Told):
         pending: PendingAnswers,
         progress_token: ProgressToken | UnsetType = UNSET,
         log_level: LogLevel | None = "info",
+        session_id: str = "",
     ) -> None:
         super().__init__(caller, version, channel, capabilities, progress_token, log_level)
+        self.session_id = session_id
         self._pending = pending
         self._answers = dict[str, Any]()
 

@@ -135,7 +135,7 @@ class Resources:
         )
 
     async def check(self, params: Raw, peer: Peer, _caller: str) -> Result:
-        """resources/subscribe and resources/unsubscribe: nothing is sent later, but the URI must name something.
+        """resources/subscribe and resources/unsubscribe: the URI must name something. Who hears of it, the era keeps.
 
         Raises:
             ProtocolError: It does not.

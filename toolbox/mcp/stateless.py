@@ -265,15 +265,13 @@ async def _discover(server: McpServer, _params: Raw, _peer: StatelessPeer) -> Di
 
 
 def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:
-    """In this era a client can hear of a resource's content too, and there are extensions."""
+    """In this era there are extensions."""
     capabilities = server.capabilities
     extensions = server.offers.extensions
     if server.tasks:
         extensions[TASKS_EXTENSION] = {}
     if extensions:
         capabilities["extensions"] = extensions
-    if "resources" in capabilities:
-        capabilities["resources"] = capabilities["resources"] | {"subscribe": True}
     return capabilities
 
 

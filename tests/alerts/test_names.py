@@ -1,0 +1,45 @@
+"""Alerts and the dashboard ask for metrics that there are; whether alerts fire, run.sh sees, which needs promtool."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.registry import Collector
+
+import toolbox.metrics
+from toolbox.metrics import Labelled
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "charts/toolbox/rules/toolbox.yaml"
+DASHBOARD = ROOT / "charts/toolbox/dashboards/toolbox.json"
+FACTS = (ROOT / "toolbox/admin/metrics.py").read_text()
+
+
+def known() -> set[str]:
+    """What /metrics may show."""
+    named = {f"toolbox_{name}" for name in re.findall(r'Fact\("(\w+)"', FACTS)}
+    for value in vars(toolbox.metrics).values():
+        instrument = value._instrument if isinstance(value, Labelled) else value
+        if isinstance(instrument, Collector):
+            for family in instrument.describe():
+                ends = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
+                named |= {family.name + end for end in ends}
+    return named
+
+
+@pytest.mark.parametrize("file", [RULES, DASHBOARD], ids=lambda file: file.name)
+def test_every_metric_that_is_asked_for_is_one(file: Path) -> None:
+    asked = set(re.findall(r"\btoolbox_\w+", file.read_text()))
+    assert len(asked) > 10
+    assert asked - known() == set()
+
+
+def test_every_alert_is_fired_once_by_the_script() -> None:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    named = {rule["alert"] for rule in group["rules"]}
+    tests = yaml.safe_load((ROOT / "tests/alerts/toolbox.yaml").read_text())["tests"]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    assert fired == named
+    assert json.loads(DASHBOARD.read_text())["title"] == "ToolBox"
