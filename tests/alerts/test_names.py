@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client.registry import Collector
+from prometheus_client.metrics import MetricWrapperBase
 
 import toolbox.metrics
 from toolbox.metrics import Labelled
@@ -22,7 +22,7 @@ def known() -> set[str]:
     named = {f"toolbox_{name}" for name in re.findall(r'Fact\("(\w+)"', FACTS)}
     for value in vars(toolbox.metrics).values():
         instrument = value._instrument if isinstance(value, Labelled) else value
-        if isinstance(instrument, Collector):
+        if isinstance(instrument, MetricWrapperBase):
             for family in instrument.describe():
                 ends = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
                 named |= {family.name + end for end in ends}
