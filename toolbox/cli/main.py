@@ -20,6 +20,7 @@ COMMANDS = {
     "sync": ("toolbox.cli.catalogue:sync", "Bring the catalogue to what the plugins offer."),
     "import": ("toolbox.cli.catalogue:import_", "Import tools from JSON lines, or MCP servers from hosts' files."),
     "export": ("toolbox.cli.export:export", "Write ToolBox into the files of MCP hosts."),
+    "bridge": ("toolbox.cli.bridge:bridge", "Serve one stdio server of MCP over HTTP."),
     "upstreams": ("toolbox.cli.upstreams:upstreams", "The MCP servers whose tools are offered."),
     "toolsets": ("toolbox.cli.toolsets:toolsets", "Named selections of tools, each with an endpoint of its own."),
     "approvals": ("toolbox.cli.managing:approvals", "Approve what plugins and upstreams have changed."),
