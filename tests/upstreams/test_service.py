@@ -90,6 +90,9 @@ async def test_lists_follow_the_server_and_what_is_not_trusted_waits(toolbox_cli
     assert "free__pid" not in await list_names(client, "upstream:free")
     assert "free__pid" in await list_names(client, "upstream:free", active_only=False)
     assert (await client.get("/tools/free__echo")).json()["description"] == "echo something else"
+    assert (await client.post("/admin/tools/free__echo/deactivate")).status_code == 200
+    assert (await client.post("/admin/upstreams/free/refresh")).json()["shown"] == []
+    assert "free__echo" not in await list_names(client, "upstream:free")
 
     assert (await call(client, "p__change"))["success"]
     while not (found := (await client.get("/admin/upstreams/pinned")).json())["changes"]:

@@ -17,12 +17,12 @@ from toolbox.errors import NotFound
 from toolbox.events import notify
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
+from toolbox.tools.policies import read_policies
 from toolbox.tools.repository import set_active, write_tools
 from toolbox.upstreams.discovery import Offer, read_offer
 from toolbox.upstreams.repository import (
     Discovered,
     PendingTool,
-    StoredUpstream,
     lock_upstream,
     write_discovered,
     write_pending,
@@ -53,7 +53,8 @@ class _Known(Struct, frozen=True):
     name: str
     tool: str
     fingerprint: bytes
-    active: bool
+    is_offered: bool
+    is_pinned: bool
 
 
 class _Plan(Struct, frozen=True):
@@ -73,13 +74,15 @@ async def store_offer(
         NotFound: The upstream was deleted meanwhile.
     """
     source = SOURCE + upstream.name
+    holds = (await read_policies(database)).holds(source)
     async with database.lock(SYNC_LOCK), database.transaction() as connection:
         stored = await lock_upstream(connection, upstream.name)
         if stored is None:
             raise NotFound(f"there is no upstream {upstream.name!r} any more")
         known = await _read_known(connection, source)
         offer = await _read_free(connection, upstream, tools, source, known)
-        plan = _make_plan(stored, offer, known, await _read_definitions(connection, source))
+        trust = "reviewed" if holds else upstream.trust
+        plan = _make_plan(trust, offer, known, await _read_definitions(connection, source))
         await write_tools(
             connection, plan.write, source=source, source_version="", implementations=offer.implementations
         )
@@ -148,7 +151,7 @@ async def approve_tools(database: Database, name: str, wanted: Collection[str] |
 async def hide_tools(connection: Connection, name: str) -> None:
     """Hide all tools of an upstream."""
     await set_active(
-        connection, [tool.id for tool in await _read_known(connection, SOURCE + name) if tool.active], active=False
+        connection, [tool.id for tool in await _read_known(connection, SOURCE + name) if tool.is_offered], active=False
     )
 
 
@@ -163,7 +166,7 @@ async def delete_tools(connection: Connection, name: str) -> None:
 async def _read_known(connection: Connection, source: str) -> list[_Known]:
     rows = await connection.fetch(
         """
-        select id, name, coalesce(implementation->>'tool', name) as tool, fingerprint, active from tools
+        select id, name, coalesce(implementation->>'tool', name) as tool, fingerprint, is_offered, is_pinned from tools
         where source = $1 order by name
         """,
         source,
@@ -201,26 +204,27 @@ async def _read_free(
         taken |= clashes
 
 
-def _make_plan(
-    stored: StoredUpstream, offer: Offer, known: list[_Known], definitions: Mapping[str, ToolDefinition]
-) -> _Plan:
+def _make_plan(trust: str, offer: Offer, known: list[_Known], definitions: Mapping[str, ToolDefinition]) -> _Plan:
     """Decide what to do; an upstream that was never read may offer whatever it has, unless everything is reviewed."""
-    rows, trust = {tool.name: tool for tool in known}, stored.upstream.trust
+    rows = {tool.name: tool for tool in known}
     write, show, pending, unchanged, kept = list[ToolDefinition](), list[_Known](), dict[str, PendingTool](), 0, set()
     for definition in offer.definitions:
         name, implementation = definition.name, offer.implementations[definition.name]
         row = rows.get(name)
         if row is not None and row.fingerprint == fingerprint(definition, implementation):
             kept.add(name)
-            unchanged += row.active
-            if not row.active:
+            unchanged += row.is_offered
+            if not row.is_offered:
                 show.append(row)
+        elif row is not None and row.is_pinned:  # an operator wants it as it is
+            kept.add(name)
+            unchanged += 1
         elif trust == "reviewed" or (trust == "pinned" and row is not None):
             pending[name] = PendingTool(definition, implementation, definitions.get(name) if row else None)
         else:
             kept.add(name)
             write.append(definition)
-    hide = [tool for tool in known if tool.active and tool.name not in kept]
+    hide = [tool for tool in known if tool.is_offered and tool.name not in kept]
     return _Plan(write, show, hide, pending, unchanged)
 
 
