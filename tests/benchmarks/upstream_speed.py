@@ -1,6 +1,6 @@
 """A call through ToolBox beside the same call made to the server itself, and beside FastMCP's proxy, in one run.
 
-    .dev/run python tests/benchmarks/upstream_speed.py --calls 500 [--fastmcp PYTHON]
+    .dev/run python -m tests.benchmarks.upstream_speed --calls 500 [--fastmcp PYTHON]
 
 The server is the test server of the official SDK, over stdio and over streamable HTTP, and so is the client. What is
 compared is the time of one call after another, on sessions that are open. FASTMCP's PYTHON is an interpreter with
@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 from mcp import Client, StdioServerParameters
 
-from tests.benchmarks.running import postgres, toolbox
+from tests.benchmarks.running import Running, postgres, toolbox
 
 SERVER = str(Path(__file__).parents[1] / "upstreams" / "sdk_server.py")
 ARGUMENTS = {"a": 2, "b": 3}
@@ -110,18 +110,21 @@ async def configure(url: str, http_url: str) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def run(url: str, calls: int, fastmcp: str | None) -> None:
+async def run(server: Running, calls: int, fastmcp: str | None) -> None:
     async with http_server() as http_url:
-        await configure(url, http_url)
+        await configure(server.url, http_url)
         stdio = StdioServerParameters(command=sys.executable, args=[SERVER, "stdio"], env=dict(os.environ))
         for name, target, argv in (("stdio", stdio, [sys.executable, SERVER, "stdio"]), ("http", http_url, [http_url])):
             direct = await measure_direct(target, calls)
-            through = await measure_toolbox(url, name, calls)
+            before = server.cpu_seconds()
+            through = await measure_toolbox(server.url, name, calls)
+            cpu_ms = (server.cpu_seconds() - before) * 1000 / (calls + 20)
             rows = [("direct", direct), ("ToolBox", through)]
             if fastmcp:
                 rows.append(("FastMCP's proxy", await measure_fastmcp(fastmcp, argv, calls)))
             for label, (middle, slow) in rows:
                 more = f"+{middle - direct[0]:.2f} ms" if label != "direct" else ""
+                more += f", {cpu_ms:.2f} ms of processor time" if label == "ToolBox" else ""
                 print(f"{name:6} {label:16} p50 {middle:6.2f} ms  p99 {slow:6.2f} ms  {more}", flush=True)
 
 
@@ -134,7 +137,7 @@ def main() -> None:
         postgres() as database,
         toolbox(database, None, UPSTREAM_COMMANDS=sys.executable, LOG_LEVEL="WARNING") as server,
     ):
-        asyncio.run(run(server.url, arguments.calls, arguments.fastmcp))
+        asyncio.run(run(server, arguments.calls, arguments.fastmcp))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,6 @@ async def test_a_stdio_server_is_bridged(bridge_url: str) -> None:
             asked = Asked({"action": "accept", "content": {"name": "Ada"}})
             assert (await call("greet", asked))["content"][0]["text"] == "Hello, Ada!"
             await call("count", listener := Asked(), to=2)
-            assert listener.progress == [1.0, 2.0]
+            assert listener.heard([1.0, 2.0])
             with pytest.raises(ServerError):
                 await supervised.request("prompts/get", {"name": "nothing"}, make_context())

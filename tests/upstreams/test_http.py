@@ -46,7 +46,7 @@ async def test_calls_and_lists_over_every_transport(
     assert [each["uri"] for each in await session.list_all("resources/list", "resources")] == ["memo://today"]
     listener = Asked()
     await call(supervised, "count", make_context(listener), to=3)
-    assert listener.progress == [1.0, 2.0, 3.0]
+    assert listener.heard([1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])

@@ -39,7 +39,7 @@ async def test_a_server_of_the_official_sdk(supervisor: Supervisor, era: Any) ->
     assert (await call(supervised, "greet", make_context(asked)))["content"][0]["text"] == "Hello, Ada!"
     listener = Asked()
     await call(supervised, "count", make_context(listener), to=2)
-    assert listener.progress == [1.0, 2.0]
+    assert listener.heard([1.0, 2.0])
 
 
 async def test_servers_from_npm(supervisor: Supervisor, tmp_path: Path) -> None:

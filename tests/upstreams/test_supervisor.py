@@ -40,6 +40,10 @@ class Asked:
     async def report_progress(self, progress: float, _total: Any, _message: Any) -> None:
         self.progress.append(progress)
 
+    def heard(self, progress: list[float]) -> bool:
+        """Whether it heard how far a call had come; the last news may come with the result, and too late."""
+        return bool(self.progress) and self.progress == progress[: len(self.progress)]
+
     async def log(self, *_: Any) -> None:
         pass
 
