@@ -1,6 +1,6 @@
 """A hundred upstreams of stdio: how soon ToolBox is ready, how many run at once, and that none is left, not by kill -9.
 
-    .dev/run python -m tests.benchmarks.upstream_crowd --upstreams 100
+.dev/run python -m tests.benchmarks.upstream_crowd --upstreams 100
 """
 
 import argparse

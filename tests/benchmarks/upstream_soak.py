@@ -1,6 +1,6 @@
 """Soak: thousands of calls of upstreams whose servers are killed meanwhile; what is open afterwards is what was before.
 
-    .dev/run python -m tests.benchmarks.upstream_soak --calls 10000 --upstreams 5
+.dev/run python -m tests.benchmarks.upstream_soak --calls 10000 --upstreams 5
 """
 
 import argparse
