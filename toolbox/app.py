@@ -55,7 +55,7 @@ from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
 from toolbox.mcp.origins import Origins
 from toolbox.mcp.results import create_result_resource
-from toolbox.mcp.routes import create_mcp_router, create_toolsets_router
+from toolbox.mcp.routes import Shortcut, create_mcp_app, create_mcp_router, create_toolsets_router
 from toolbox.mcp.runner import Runner
 from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
@@ -200,7 +200,8 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
-    gate = Gate(app, settings, lambda: cast("Authenticator", state.services.authenticator))
+    mcp = create_mcp_app(settings, lambda caller: cast("Endpoints", state.endpoints).find_whole(caller))
+    gate = Gate(Shortcut(app, mcp, settings), settings, lambda: cast("Authenticator", state.services.authenticator))
     whole = RequestLog(gate, lambda: state.get("why_not_started"))
     return whole
 

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias, cast
 
 from litestar import HttpMethod, Router, asgi, route
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from msgspec import structs
 
@@ -39,13 +40,46 @@ FindServer: TypeAlias = Callable[[HTTPScope], Awaitable[McpServer]]
 
 def create_mcp_router(settings: Settings, get_server: Callable[[Caller], McpServer]) -> Router:
     """The routes of MCP. The server is asked for with each request: it exists only once the application has started."""
+    mcp = create_mcp_app(settings, get_server)
+    # Who may do what is asked method by method, in the words of MCP (toolbox.mcp.permissions).
+    # ASGI as it is: what the framework does for a request and its response costs more than the call of a tool.
+    return Router("/mcp", route_handlers=[asgi("/", copy_scope=False, scope=PUBLIC)(mcp)])
+
+
+def create_mcp_app(settings: Settings, get_server: Callable[[Caller], McpServer]) -> ASGIApp:
+    """What answers at /mcp, without the framework around it."""
 
     async def find(scope: HTTPScope) -> McpServer:
         return get_server(caller_of(scope))
 
-    # Who may do what is asked method by method, in the words of MCP (toolbox.mcp.permissions).
-    # ASGI as it is: what the framework does for a request and its response costs more than the call of a tool.
-    return Router("/mcp", route_handlers=[asgi("/", copy_scope=False, scope=PUBLIC)(_create_app(settings, find))])
+    return _create_app(settings, find)
+
+
+class Shortcut:
+    """Leads messages of MCP straight to what answers them, past the framework, of which they need nothing.
+
+    Everything else goes through it, and so does all where pages of others may call: it says so in headers (CORS).
+    """
+
+    def __init__(self, app: ASGIApp, mcp: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._mcp = mcp
+        self._is_open = not settings.cors_origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI 3)."""
+        if not (self._is_open and scope["type"] == ScopeType.HTTP and _is_message(scope)):
+            await self._app(scope, receive, send)
+            return
+        cast("dict[str, Any]", scope)["path_template"] = scope["path"]
+        try:
+            await self._mcp(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - as the framework would
+            await _respond(send, Reply(HTTPStatus.INTERNAL_SERVER_ERROR, encode_error(to_protocol_error(error))))
+
+
+def _is_message(scope: HTTPScope) -> bool:
+    return scope["path"] == "/mcp" and scope["method"] == HttpMethod.POST and not scope.get("root_path")
 
 
 def create_toolsets_router(settings: Settings, find_server: Callable[[str, Caller], Awaitable[McpServer]]) -> Router:
