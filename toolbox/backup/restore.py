@@ -43,10 +43,14 @@ async def restore_backup(url: str, reader: Reader, *, replace: bool) -> End:
 
 async def _replace_all(schema: Schema, reader: Reader, replace: bool) -> End:
     connection, manifest = schema.connection, reader.manifest
-    if before := await schema.revision():
-        await _empty(connection, manifest, replace)
-    await schema.bring_to(manifest.revision, downgrade=before > manifest.revision)
-    await _empty(connection, manifest, replace=True)  # what the migrations themselves have put there
+    before = await schema.revision()
+    is_newer = before > manifest.revision
+    if before and not replace:
+        await _refuse_loss(connection, manifest, everything=is_newer)
+    if before and not is_newer:
+        await _empty(connection, manifest)  # so that migrations have nothing to do with rows that are given up
+    await schema.bring_to(manifest.revision, downgrade=is_newer)
+    await _empty(connection, manifest)
     await _refuse_other_tables(connection, manifest)
     rows = await _fill(connection, reader)
     end = reader.check(rows)
@@ -67,21 +71,30 @@ async def _refuse_company(connection: asyncpg.Connection) -> None:
         raise InvalidRequest(f"ToolBox is running on this database ({others} connections): stop its servers first")
 
 
-async def _empty(connection: asyncpg.Connection, manifest: Manifest, replace: bool) -> None:
-    """Remove what is there: in the backup's tables and those that are left out, never in tables of others."""
+async def _refuse_loss(connection: asyncpg.Connection, manifest: Manifest, *, everything: bool) -> None:
+    """Refuse to give up rows: those of the backup's tables, and of all others where newer ones are to be dropped."""
     existing = {table.name for table in await read_tables(connection)}
-    known = {table.name for table in manifest.tables} | LEFT_OUT.keys() | HISTORY
-    for name in sorted((existing & known) - LEFT_OUT.keys() - SEEDED):
-        if not replace and await connection.fetchval(f'select exists (select from "{name}")'):
+    for name in sorted((existing if everything else existing & _known(manifest)) - LEFT_OUT.keys() - SEEDED):
+        if await connection.fetchval(f'select exists (select from "{name}")'):
             raise InvalidRequest(
                 f"the database holds something already (in {name}): --replace gives all of it up for what the backup "
                 "holds"
             )
+
+
+async def _empty(connection: asyncpg.Connection, manifest: Manifest) -> None:
+    """Remove what is there: in the backup's tables and those that are left out, never in tables of others."""
+    existing = {table.name for table in await read_tables(connection)}
+    known = _known(manifest)
     # Those of models that the backup may not know, or have under another number.
     for row in await connection.fetch(r"select indexname from pg_indexes where indexname ~ '^ix_\w+_model_\d+$'"):
         await connection.execute(f'drop index "{row["indexname"]}"')
     if existing & known:
         await connection.execute("truncate " + ", ".join(f'"{name}"' for name in sorted(existing & known)))
+
+
+def _known(manifest: Manifest) -> set[str]:
+    return {table.name for table in manifest.tables} | LEFT_OUT.keys() | HISTORY
 
 
 async def _refuse_other_tables(connection: asyncpg.Connection, manifest: Manifest) -> None:
