@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 from collections import ChainMap
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
+from toolbox.auth import metadata
 from toolbox.auth import routes as key_routes
 from toolbox.auth.authentication import REPORTER, Authenticator
 from toolbox.auth.gate import Gate
@@ -61,6 +62,8 @@ from toolbox.middleware import RequestLog
 from toolbox.plugins import Plugins
 from toolbox.problems import to_problem
 from toolbox.queue import Queue
+from toolbox.rate_limiting.layer import RateLimits
+from toolbox.rate_limiting.limiter import Limiter
 from toolbox.redis import create_redis, redis_problem
 from toolbox.seals import load_sealer
 from toolbox.search import routes as search_routes
@@ -106,6 +109,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
     """
     keep_locals_out()
     client = create_redis(settings)
+    limiter = Limiter(settings, client)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -180,6 +184,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             call_routes.router,
             key_routes.router,
             log_routes.router,
+            metadata.router,
             search_routes.router,
             secret_routes.router,
             tool_routes.router,
@@ -196,12 +201,14 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
         before_request=_create_guard(settings),
         exception_handlers={Exception: to_problem},
         openapi_config=_openapi(),
-        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        cors_config=_cors(settings),
+        debug=settings.debug,
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
     mcp = create_mcp_app(settings, lambda caller: cast("Endpoints", state.endpoints).find_whole(caller))
-    gate = Gate(Shortcut(app, mcp, settings), settings, lambda: cast("Authenticator", state.services.authenticator))
+    limits = RateLimits(Shortcut(app, mcp, settings), lambda: limiter)
+    gate = Gate(limits, settings, lambda: cast("Authenticator", state.services.authenticator))
     whole = RequestLog(gate, lambda: state.get("why_not_started"))
     return whole
 
@@ -272,6 +279,27 @@ async def _explained(state: State, settings: Settings) -> AsyncIterator[None]:
     except ToolboxError as error:
         state.why_not_started = error
         raise
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Which pages may call. Headers that they ask to send are allowed, as MCP has ever more of them; no cookies."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["DELETE", "GET", "OPTIONS", "POST", "PUT"],
+        expose_headers=[
+            "Link",
+            "Mcp-Session-Id",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Request-Id",
+            "X-Search-Degraded",
+            "X-Total-Count",
+        ],
+    )
 
 
 def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
@@ -363,7 +391,19 @@ _PAGE = SwaggerRenderPlugin(
 )
 
 
-@get("/docs", include_in_schema=False, media_type=MediaType.HTML, scope="public")
+PAGE_HEADERS: Mapping[str, str] = {
+    # The page's own scripts and styles are written into it; nothing comes from elsewhere, and nobody frames it.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+@get("/docs", include_in_schema=False, media_type=MediaType.HTML, scope="public", response_headers=PAGE_HEADERS)
 async def _documentation(request: Request[Any, Any, Any]) -> bytes:
     # Registered by hand: as the framework's own page at "/docs" it would answer every unknown path in HTML.
     return _PAGE.render(request, complete_document(request.app.openapi_schema.to_schema()))

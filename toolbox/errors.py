@@ -6,6 +6,7 @@ ToolboxError
 │   └── InvalidDefinition         422  invalid_definition
 ├── Unauthenticated               401  unauthenticated
 ├── InsufficientScope             403  insufficient_scope
+├── RateLimited                   429  rate_limited
 ├── WrongHost                     421  wrong_host
 ├── ForeignOrigin                 403  foreign_origin
 ├── InvalidBackup                 400  invalid_backup       (wrong, damaged, or not for this database)
@@ -29,6 +30,7 @@ ToolboxError
 ToolError: raised by a tool's own code; a failed call, not a failed request.
 """
 
+import math
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -105,6 +107,19 @@ class InsufficientScope(ToolboxError):
     def __init__(self, scope: str, why: str = "") -> None:
         super().__init__(why or f"this needs the scope {scope!r}, which you do not have", scope=scope)
         self.scope = scope
+
+
+class RateLimited(ToolboxError):
+    """The caller has asked too much lately; `headers` say how much it may."""
+
+    code = "rate_limited"
+    status = 429
+    jsonrpc_code = -32029
+
+    def __init__(self, retry_seconds: float, headers: dict[str, str]) -> None:
+        super().__init__(f"too many requests: try again in {math.ceil(retry_seconds)} s")
+        self.retry_seconds = retry_seconds
+        self.headers = {"Retry-After": str(math.ceil(retry_seconds)), **headers}
 
 
 class WrongHost(ToolboxError):

@@ -5,6 +5,7 @@ under the `error_id` that the answer carries.
 """
 
 import re
+import traceback
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,7 +18,8 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import UNSET, Meta, UnsetType
 
-from toolbox.errors import ToolboxError, Violation
+from toolbox.errors import RateLimited, ToolboxError, Violation
+from toolbox.metrics import TOO_LARGE
 
 logger = structlog.get_logger(__name__)
 
@@ -57,7 +59,7 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer for any exception that a handler or the framework raised."""
     if isinstance(error, ToolboxError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer(request, error.status, error.code, error.message, error.details, _challenge(request, error))
+        return _answer(request, error.status, error.code, error.message, error.details, _headers(request, error))
     if isinstance(error, ToolboxError) and error.status in ELSEWHERE:
         headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
         return _answer(request, error.status, error.code, error.message, headers=headers)
@@ -73,7 +75,10 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         return _answer_for_framework(request, error)
     error_id = uuid4().hex
     logger.error("a request failed", path=request.url.path, error_id=error_id, exc_info=error)
-    return _answer(request, 500, "internal", "something went wrong here, and was logged", {"error_id": error_id})
+    said = "something went wrong here, and was logged"
+    if request.app.debug:  # DEBUG, which production refuses
+        said = f"{said}: {''.join(traceback.format_exception(error))}"
+    return _answer(request, 500, "internal", said, {"error_id": error_id})
 
 
 def _answer(
@@ -89,8 +94,10 @@ def _answer(
     return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers or {})
 
 
-def _challenge(request: Request[Any, Any, Any], error: ToolboxError) -> dict[str, str]:
+def _headers(request: Request[Any, Any, Any], error: ToolboxError) -> dict[str, str]:
     """What a caller who is refused is told to do about it, where the layer that knows callers has said how."""
+    if isinstance(error, RateLimited):
+        return error.headers
     write = request.scope.get("state", {}).get("challenge")
     challenge = write(request.scope, error) if write else None
     return {"WWW-Authenticate": challenge} if challenge else {}
@@ -108,6 +115,7 @@ def _answer_for_framework(request: Request[Any, Any, Any], error: HTTPException)
         headers["allow"] = ", ".join(sorted(allowed))
         detail = f"{path[:200]} does not answer {request.method}; it answers {headers['allow']}"
     elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        TOO_LARGE["body",].inc()
         limit, setting = _size_limit(request)
         detail = f"the body is larger than {limit} bytes; send less" + (
             f", or let the operator raise {setting}" if setting else ""

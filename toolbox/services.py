@@ -16,8 +16,10 @@ from msgspec import Struct
 from toolbox.addresses import AddressPolicy
 from toolbox.audit import AuditEntry, record
 from toolbox.auth.authentication import Authenticator
+from toolbox.auth.jwks import Jwks
 from toolbox.auth.key_secrets import KeyDigests
 from toolbox.auth.service import KeyService
+from toolbox.auth.tokens import TokenVerifier
 from toolbox.calls.executor import Executor
 from toolbox.calls.history import History
 from toolbox.calls.results_store import ResultStore
@@ -299,7 +301,9 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             events=events,
             queue=queue,
             keys=keys,
-            authenticator=Authenticator(settings, keys.repository, digests, events),
+            authenticator=Authenticator(
+                settings, keys.repository, digests, events, await stack.enter_async_context(_open_tokens(settings))
+            ),
             embed=embed,
             warnings=warnings,
             started_at=datetime.now(UTC),
@@ -497,6 +501,21 @@ async def _open_cache(settings: Settings, embedder: Embedder | None) -> AsyncIte
         cache = CachedEmbedder(embedder, ttl_seconds=ttl_seconds, shared=shared)
         stack.push_async_callback(cache.close)
         yield cache
+
+
+@contextlib.asynccontextmanager
+async def _open_tokens(settings: Settings) -> AsyncIterator[TokenVerifier | None]:
+    """What checks tokens, where there is an authorization server."""
+    if not settings.takes_tokens:
+        yield None
+        return
+    if settings.jwt_jwks_url is None:
+        yield TokenVerifier(settings, None)
+        return
+    import httpx
+
+    async with httpx.AsyncClient() as client:
+        yield TokenVerifier(settings, Jwks(settings.jwt_jwks_url, client))
 
 
 def choose_embedder(settings: Settings, offered: dict[str, Embedder]) -> Embedder | None:

@@ -7,6 +7,7 @@ import contextlib
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from toolbox.errors import DatabaseUnavailable, SettingsError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 MIN_API_KEY = 20
+MIN_JWT_SECRET = 32
 """Characters."""
 
 SHORTEST_KEY = 16
@@ -94,6 +96,32 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["development", "production"], Meta(description="production: refuse settings that are for trying out.")
     ] = "development"
     debug: Annotated[bool, Meta(description="Say in answers why something went wrong here; not in production.")] = False
+    jwt_issuer: Annotated[
+        str | None, Meta(description="The authorization server whose tokens are taken, as they name it (iss).")
+    ] = None
+    jwt_audience: Annotated[
+        str | None, Meta(description="For whom tokens must be made (aud), this or below it; unset: PUBLIC_URL.")
+    ] = None
+    jwt_jwks_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] | None,
+        Meta(description="Where the authorization server shows its public keys (JWKS)."),
+    ] = None
+    jwt_secret: Annotated[
+        Secret | None,
+        Meta(description="The secret that tokens are signed with (HS256), instead of JWT_JWKS_URL; 32 characters."),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of proxies whose X-Forwarded-For is believed, as 10.0.0.0/8, separated by commas."),
+    ] = ()
+    rate_limit_enabled: Annotated[
+        bool, Meta(description="Limit how much callers may ask; never on a machine that is open to its user.")
+    ] = True
+    rate_limit_requests_per_minute: Annotated[
+        int, Meta(ge=1, description="Requests of a key in a minute, of each kind: search, call, admin; see the docs.")
+    ] = 600
+    rate_limit_requests_per_hour: Annotated[int, Meta(ge=1, description="The same in an hour.")] = 20_000
+    rate_limit_burst: Annotated[int, Meta(ge=1, description="The same in a second.")] = 50
     cors_origins: Annotated[
         tuple[str, ...], Meta(description="Web origins whose pages may call ToolBox, separated by commas.")
     ] = ()
@@ -220,6 +248,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.host in LOOPBACK
 
     @property
+    def takes_tokens(self) -> bool:
+        """Whether callers may show tokens of an authorization server."""
+        return any((self.jwt_issuer, self.jwt_audience, self.jwt_jwks_url, self.jwt_secret))
+
+    @property
     def is_local(self) -> bool:
         """Whether only this machine is meant to reach it: a PUBLIC_URL elsewhere says that a proxy passes others on."""
         return self.is_loopback and (self.public_url is None or urlsplit(self.public_url).hostname in LOOPBACK)
@@ -271,12 +304,39 @@ def refuse_contradictions(settings: Settings) -> None:
         raise SettingsError(
             f"API_KEY is too short: {MIN_API_KEY} characters at least, as `openssl rand -hex 32` prints them"
         )
+    _refuse_half_tokens(settings)
+    _refuse_no_network(settings)
     if settings.environment != "production":
         return
     if settings.debug:
         raise SettingsError("DEBUG=true tells callers of our insides: unset it where ENVIRONMENT=production")
     if "*" in settings.cors_origins:
         raise SettingsError("CORS_ORIGINS=* lets pages of everybody call: name origins where ENVIRONMENT=production")
+
+
+def _refuse_half_tokens(settings: Settings) -> None:
+    """Tokens need an issuer, an audience, and one way to check them."""
+    if not settings.takes_tokens:
+        return
+    if settings.jwt_issuer is None:
+        raise SettingsError("JWT_ISSUER is missing: tokens of anybody else must not count")
+    if (settings.jwt_secret is None) == (settings.jwt_jwks_url is None):
+        raise SettingsError("tokens are checked either by JWT_JWKS_URL or by JWT_SECRET: set one of the two")
+    if settings.jwt_secret and len(settings.jwt_secret.reveal()) < MIN_JWT_SECRET:
+        raise SettingsError(f"JWT_SECRET is too short: {MIN_JWT_SECRET} characters at least")
+    jwks = urlsplit(settings.jwt_jwks_url or "")
+    if jwks.scheme == "http" and jwks.hostname not in LOOPBACK:
+        raise SettingsError("JWT_JWKS_URL must begin with https: whoever can change the keys can make tokens")
+    if settings.jwt_audience is None and settings.public_url is None:
+        raise SettingsError("JWT_AUDIENCE or PUBLIC_URL is missing: tokens for other servers must not count")
+
+
+def _refuse_no_network(settings: Settings) -> None:
+    for proxy in settings.trusted_proxies:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            raise SettingsError(f"TRUSTED_PROXIES: {proxy!r} is no network, as 10.0.0.0/8 is one") from None
 
 
 @contextlib.contextmanager

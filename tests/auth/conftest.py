@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 
 from tests.conftest import BASE_URL
-from toolbox import tool
+from toolbox import ToolContext, tool
 from toolbox.app import create_app
 from toolbox.settings import Secret, Settings
 
@@ -28,6 +28,19 @@ async def whisper(text: str) -> str:
     return text.lower()
 
 
+@tool
+async def crash() -> None:
+    """Fail with a secret inside."""
+    raise RuntimeError("crash-swordfish")
+
+
+@tool
+async def count(context: ToolContext) -> str:
+    """Count up to one, and say so on the way."""
+    await context.report_progress(1, 1)
+    return "counted"
+
+
 def showing(secret: str) -> dict[str, str]:
     """The header that shows a key."""
     return {"Authorization": f"Bearer {secret}"}
@@ -40,12 +53,12 @@ Issue = Callable[..., Awaitable[dict[str, str]]]
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(database_url=Secret(database_url), api_key=Secret(ADMIN_KEY))
+    return Settings(database_url=Secret(database_url), api_key=Secret(ADMIN_KEY), rate_limit_enabled=False)
 
 
 @pytest.fixture
 async def client(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[AsyncTestClient[Any]]:
-    app = create_app(settings, make_plugins(demo=[shout, whisper]))
+    app = create_app(settings, make_plugins(demo=[shout, whisper, crash, count]))
     async with AsyncTestClient(app, base_url=BASE_URL) as opened:
         while (await opened.get("/health/ready")).status_code != 200:
             pass

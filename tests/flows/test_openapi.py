@@ -23,7 +23,7 @@ KEY = "a key of the operator"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Server]:
-    server = start_server(DATABASE_URL=postgres, API_KEY=KEY)
+    server = start_server(DATABASE_URL=postgres, API_KEY=KEY, RATE_LIMIT_ENABLED="false")
     yield server
     server.stop()
     server.process.communicate()

@@ -56,7 +56,7 @@ class Stream:
     def get(self, server: McpServer, session: str | None = None) -> "Stream":
         """Listen in the handshake era."""
         head = Head(accept="text/event-stream", version="2025-11-25", session=session)
-        self.work = asyncio.create_task(follow(server, head, self.channel))
+        self.work = asyncio.create_task(follow(server, LOCAL, head, self.channel))
         return self
 
     async def next(self) -> Any:
@@ -182,7 +182,7 @@ async def test_a_session_hears_on_any_replica_of_the_resources_that_it_subscribe
     replicas: list[Endpoints],
 ) -> None:
     first, second = (replica.whole for replica in replicas)
-    session = open_session(first.conversations.sealer, "2025-11-25", {})
+    session = open_session(first.conversations.sealer, "2025-11-25", {}, LOCAL.name)
     session_id = first.conversations.read_session(session).id
     streams = [Stream().get(second, session)]
     await streams[0].next()
@@ -266,7 +266,7 @@ class TestComingBack:
         ids = [event_id for event_id, _ in first.read]
         second = Stream()
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=ids[1])
-        reading = asyncio.create_task(follow(replicas[1].whole, head, second.channel))
+        reading = asyncio.create_task(follow(replicas[1].whole, LOCAL, head, second.channel))
         assert await second.next() == "comment"  # at once, also where there is nothing to say for a while
         assert await second.next() == {"number": 2}
         await first.channel.send(b'{"number": 3}')
@@ -290,7 +290,7 @@ class TestComingBack:
         await kept.channel.finish(Reply(200, b'{"result": 1}'))
         stream = Stream()
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=kept.read[0][0])
-        assert (await follow(replicas[1].whole, head, stream.channel)).status == 200
+        assert (await follow(replicas[1].whole, LOCAL, head, stream.channel)).status == 200
         assert await stream.next() == "comment"
         assert await stream.next() == {"result": 1}
 
@@ -300,7 +300,7 @@ class TestComingBack:
         kept = Kept(replicas[0].whole)
         async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.05) as database:
             log = StreamLog(database, services.events)
-            kept.channel = KeptChannel(kept.receive, log, accepts_stream=True, is_primed=True)
+            kept.channel = KeptChannel(kept.receive, log, owner=LOCAL.name, accepts_stream=True, is_primed=True)
             async with database.connection():  # the only one
                 await kept.channel.release(0.5)
                 assert not kept.is_over
@@ -314,14 +314,14 @@ class TestComingBack:
     )
     async def test_an_id_of_nothing_is_not_found(self, replicas: list[Endpoints], event_id: str) -> None:
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=event_id)
-        assert (await follow(replicas[0].whole, head, Stream().channel)).status == 404
+        assert (await follow(replicas[0].whole, LOCAL, head, Stream().channel)).status == 404
 
     async def test_readers_end_when_the_process_does(self, replicas: list[Endpoints]) -> None:
         kept = Kept(replicas[0].whole)
         await kept.channel.send(b'{"number": 1}')
         stream = Stream()
         head = Head(accept="text/event-stream", version="2025-11-25", last_event_id=kept.read[0][0])
-        reading = asyncio.create_task(follow(replicas[1].whole, head, stream.channel))
+        reading = asyncio.create_task(follow(replicas[1].whole, LOCAL, head, stream.channel))
         await stream.next()
         replicas[1].whole.conversations.end_streams()
         assert (await reading).body == b""
@@ -333,7 +333,9 @@ class Kept:
     def __init__(self, server: McpServer) -> None:
         self.raw = b""
         self.is_over = False
-        self.channel = KeptChannel(self.receive, server.conversations.streams, accepts_stream=True, is_primed=True)
+        self.channel = KeptChannel(
+            self.receive, server.conversations.streams, owner=LOCAL.name, accepts_stream=True, is_primed=True
+        )
 
     @property
     def read(self) -> list[tuple[str | None, bytes]]:

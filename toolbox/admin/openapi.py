@@ -108,12 +108,19 @@ PROBLEMS = {
     412: "It has changed since it was read: `If-Match` names another state.",
     413: "The body is larger than MAX_REQUEST_SIZE, or a tool than MAX_TOOL_REGISTRATION_SIZE.",
     421: "The host that the request names is not this server; PUBLIC_URL names the one that clients use.",
+    429: "Too many requests; `Retry-After` says when to come back, `RateLimit` how much is allowed.",
     422: "The arguments do not fit the tool's schema; `violations` names each one.",
     428: "`If-Match` is missing: say which state the change is based on.",
     500: "Our fault; the log explains it under `error_id`.",
+    502: "An upstream did not do what it was asked for; the answer says what it said.",
     503: "Not now: the database does not answer, too many calls wait, or this replica lacks the tool. Try again later.",
 }
-ANYWHERE = (401, 403, 405, 421, 500)
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of ToolBox, or a token where it takes them."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key of ToolBox."},
+}
+"""How callers say who they are; where ToolBox is open to its own machine, they need not."""
+ANYWHERE = (401, 403, 405, 421, 429, 500)
 """What any route may answer, whatever else it does."""
 
 
@@ -123,7 +130,12 @@ def complete_document(drafted: dict[str, Any]) -> dict[str, Any]:
     for item in document["paths"].values():
         for operation in item.values():
             _complete_operation(operation)
-    document["components"] |= {"schemas": _schemas(), "responses": _problem_responses()}
+    document["components"] |= {
+        "schemas": _schemas(),
+        "responses": _problem_responses(),
+        "securitySchemes": SECURITY_SCHEMES,
+    }
+    document["security"] = [{}, *({name: []} for name in SECURITY_SCHEMES)]
     return document
 
 

@@ -17,6 +17,7 @@ from toolbox.auth.callers import LOCAL, VISITOR, Caller, limited_to
 from toolbox.auth.key_secrets import KeyDigests, is_secret
 from toolbox.auth.repository import KeyRepository, KnownKey
 from toolbox.auth.scopes import ALL
+from toolbox.auth.tokens import TokenVerifier, is_token
 from toolbox.errors import DatabaseUnavailable, Unauthenticated
 from toolbox.events import Events
 from toolbox.settings import Secret, Settings
@@ -49,7 +50,9 @@ class Authenticator:
         keys: KeyRepository,
         digests: KeyDigests,
         events: Events,
+        tokens: TokenVerifier | None = None,
     ) -> None:
+        self._tokens = tokens
         self._settings = settings
         self._keys = keys
         self._digests = digests
@@ -82,7 +85,11 @@ class Authenticator:
         if known is not None and (known.until is None or time.time() < known.until):
             return known.caller
         own = self._own.get(digest)
-        return own or await self._look_up(shown, digest)
+        if own is not None:
+            return own
+        if self._tokens is not None and is_token(shown):
+            return await self._verify(self._tokens, shown, digest)
+        return await self._look_up(shown, digest)
 
     async def has_credentials(self) -> bool:
         """Whether anybody can show anything: a key was issued, or the settings name one.
@@ -90,7 +97,7 @@ class Authenticator:
         Raises:
             DatabaseUnavailable: PostgreSQL does not answer.
         """
-        return self._settings.api_key is not None or await self._keys.has_any()
+        return self._settings.api_key is not None or self._tokens is not None or await self._keys.has_any()
 
     async def describe(self) -> str:
         """Who may call, in words for the operator.
@@ -118,6 +125,11 @@ class Authenticator:
         if is_current:
             self._known[digest] = _Known(caller, _to_time(key.expires_at))
         return caller
+
+    async def _verify(self, tokens: TokenVerifier, shown: bytes, digest: bytes) -> Caller:
+        verified = await tokens.verify(shown)
+        self._known[digest] = _Known(verified.caller, verified.until)
+        return verified.caller
 
     async def _identify_anonymous(self) -> Caller:
         if self._is_stale:

@@ -2,10 +2,11 @@
 
 from litestar.types import Scope
 
+from toolbox.auth.metadata import METADATA_PATH, find_base_url
 from toolbox.errors import InsufficientScope, ToolboxError, Unauthenticated
+from toolbox.metrics import REFUSED_CALLERS
 from toolbox.settings import Settings
 
-METADATA_PATH = "/.well-known/oauth-protected-resource"
 READING_AND_CALLING = "tools:read tools:call"
 """What most clients need, and all that they are told to ask for at first (MCP, scope minimisation)."""
 
@@ -16,7 +17,7 @@ class Challenges:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def write(self, _scope: Scope, error: ToolboxError) -> str | None:
+    def write(self, scope: Scope, error: ToolboxError) -> str | None:
         """The header for a refusal, if it is one that a client can do something about."""
         if isinstance(error, Unauthenticated):
             parts = {"error": "invalid_token"} if error.was_shown else {}
@@ -25,4 +26,9 @@ class Challenges:
             parts = {"error": "insufficient_scope", "scope": error.scope}
         else:
             return None
+        REFUSED_CALLERS[error.code,].inc()
+        if self._settings.takes_tokens:
+            path = str(scope["path"]).rstrip("/")
+            path = path if path.endswith("/mcp") else ""
+            parts["resource_metadata"] = f"{find_base_url(scope, self._settings)}{METADATA_PATH}{path}"
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parts.items())

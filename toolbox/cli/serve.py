@@ -187,6 +187,7 @@ def _configure(app: "ASGIApp | str", settings: Settings, **options: Any) -> uvic
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # whom to believe is for TRUSTED_PROXIES to say
         timeout_graceful_shutdown=DRAIN_SECONDS,
         **options,
     )

@@ -15,6 +15,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from toolbox.auth.callers import Caller
+from toolbox.auth.metadata import METADATA_PATH
 from toolbox.mcp.versions import HANDSHAKE_VERSIONS, STATELESS_VERSIONS
 from toolbox.settings import Settings
 from toolbox.toolsets.registry import Remote, endpoint_url, shorten, to_namespace, to_server
@@ -24,6 +25,7 @@ from toolbox.toolsets.service import ToolsetService, toolset_not_found
 from toolbox.version import VERSION
 
 SCHEMA_URL = "https://static.modelcontextprotocol.io/schemas/v1/server-card.schema.json"
+_CARD = "/mcp/server-card"
 CARD_TYPE = "application/mcp-server-card+json"
 CATALOGUE_TYPE = "application/ai-catalog+json"
 
@@ -119,7 +121,9 @@ async def get_catalogue(
 
 def is_discovery(path: str) -> bool:
     """Whether a path leads to a card, or to their catalogue."""
-    return path == "/.well-known/ai-catalog.json" or path.rstrip("/").endswith("/mcp/server-card")
+    return path.startswith(("/.well-known/ai-catalog.json", METADATA_PATH)) or path.rstrip("/").endswith(
+        "/mcp/server-card"
+    )
 
 
 def _create_card(base_url: str) -> ServerCard:

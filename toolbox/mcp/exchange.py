@@ -8,6 +8,7 @@ from toolbox.mcp import handshake, stateless
 from toolbox.mcp.http import Head, Reply
 from toolbox.mcp.messages import (
     INVALID_REQUEST,
+    MAX_BATCH,
     Message,
     ProtocolError,
     Request,
@@ -16,25 +17,34 @@ from toolbox.mcp.messages import (
     read_message,
 )
 from toolbox.mcp.methods import McpServer
-from toolbox.mcp.permissions import STREAM_SCOPE, find_missing_scope
+from toolbox.mcp.permissions import STREAM_SCOPE, find_category, find_missing_scope
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
+from toolbox.rate_limiting.layer import Limit
+
+_MESSAGE = b'"jsonrpc"'
+"""What every message of a batch has."""
 
 
-async def exchange(server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel) -> Reply:
+async def exchange(
+    server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel, limit: Limit | None = None
+) -> Reply:
     """Answer one request of a client; what is wrong with it is an answer too.
 
     What is said before the answer goes over `channel`.
 
+    `limit` counts what is asked for.
+
     Raises:
         InsufficientScope: The caller lacks what the method needs; nothing was said yet.
+        RateLimited: The caller has asked too much lately; nothing was said yet.
     """
     if not head.has_json:
         return refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json")
     if not head.accepts_json:
         return refuse(HTTPStatus.NOT_ACCEPTABLE, "answers are application/json, which the header Accept excludes")
     try:
-        return await _answer(server, caller, head, body, channel)
+        return await _answer(server, caller, head, body, channel, limit)
     except ProtocolError as error:
         return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
 
@@ -44,12 +54,18 @@ def refuse(status: HTTPStatus, message: str) -> Reply:
     return Reply(status, encode_error(ProtocolError(INVALID_REQUEST, message)))
 
 
-async def _answer(server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel) -> Reply:
+async def _answer(
+    server: McpServer, caller: Caller, head: Head, body: bytes, channel: Channel, limit: Limit | None
+) -> Reply:
     if is_batch(body):
         if head.version in STATELESS_VERSIONS:
             raise ProtocolError(INVALID_REQUEST, f"MCP {head.version} has no batches: send one message in a body")
+        if limit:
+            await limit("call", min(body.count(_MESSAGE), MAX_BATCH))
         return await handshake.answer_batch(server, caller, head, body, channel)
     message = read_message(body)
+    if limit:
+        await limit(find_category(message), 1)
     missing = find_missing_scope(caller, message) if isinstance(message, Request) else _missing(caller)
     if missing:
         raise InsufficientScope(missing)

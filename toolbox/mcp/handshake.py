@@ -41,7 +41,7 @@ from toolbox.mcp.offers import OFFERED_METHODS
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import HandshakePeer, ProgressToken
 from toolbox.mcp.permissions import find_missing_scope
-from toolbox.mcp.sessions import Session, open_session
+from toolbox.mcp.sessions import NO_SESSION, Session, open_session
 from toolbox.mcp.shapes import shape_result
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import ASSUMED_VERSION, HANDSHAKE_VERSIONS, VERSIONS, Version
@@ -132,7 +132,7 @@ async def answer(server: McpServer, caller: Caller, head: Head, message: Message
     """
     if isinstance(message, Request) and message.method == "initialize":
         note_method("initialize")
-        return _initialize(server, message)
+        return _initialize(server, caller, message)
     sender = _read_sender(server, caller, head, channel)
     if isinstance(message, Request):
         body = await _answer_request(server, message, sender)
@@ -157,8 +157,13 @@ async def answer_batch(server: McpServer, caller: Caller, head: Head, body: byte
 
 
 def _read_sender(server: McpServer, caller: Caller, head: Head, channel: Channel) -> Sender:
-    session = server.conversations.read_session(head.session)
+    session = read_own_session(server.conversations.read_session(head.session), caller)
     return Sender(caller, read_version(head, session.version), session, channel)
+
+
+def read_own_session(session: Session, caller: Caller) -> Session:
+    """A session as its caller gets it: one of somebody else is none."""
+    return session if session.caller == caller.name else NO_SESSION
 
 
 def read_version(head: Head, agreed: str | None = None) -> Version:
@@ -261,7 +266,7 @@ def _create_peer(server: McpServer, request: Request, sender: Sender) -> Handsha
     )
 
 
-def _initialize(server: McpServer, request: Request) -> Reply:
+def _initialize(server: McpServer, caller: Caller, request: Request) -> Reply:
     try:
         params = read_params(request.params, InitializeParams, "initialize")
     except ProtocolError as error:
@@ -276,7 +281,7 @@ def _initialize(server: McpServer, request: Request) -> Reply:
         instructions=server.instructions,
     )
     count("initialize", version, "ok")
-    session = open_session(server.conversations.sealer, version, params.capabilities)
+    session = open_session(server.conversations.sealer, version, params.capabilities, caller.name)
     return Reply(HTTPStatus.OK, encode_result(request.id, result), ((b"mcp-session-id", session.encode()),))
 
 

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from toolbox.auth.callers import Caller
 from toolbox.auth.scopes import Scope
-from toolbox.mcp.messages import Request
+from toolbox.mcp.messages import Message, Request
+from toolbox.rate_limiting.limiter import Category
 
 METHOD_SCOPES: Mapping[str, Scope] = {
     "completion/complete": "tools:read",
@@ -55,6 +56,13 @@ def find_missing_scope(caller: Caller, request: Request) -> str | None:
     if request.method == "tools/call" and "tools:read" in caller.scopes and _read_name(request) in READING_TOOLS:
         return None  # where such a name is that of a tool that does something, calling it asks again
     return needed
+
+
+def find_category(message: Message) -> Category:
+    """What a message is counted as: running tools is not searching for them."""
+    if isinstance(message, Request) and message.method == "tools/call" and _read_name(message) not in READING_TOOLS:
+        return "call"
+    return "search"
 
 
 def _read_name(request: Request) -> str:

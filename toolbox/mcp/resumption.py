@@ -8,6 +8,7 @@ old when it is read again. (Streamable HTTP, Resumability and Redelivery.)
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from functools import cached_property
 from uuid import UUID, uuid4
@@ -121,10 +122,12 @@ class StreamLog:
 class KeptChannel(Channel):
     """A channel whose stream can be left and come back to."""
 
-    def __init__(self, send: Send, log: StreamLog, *, accepts_stream: bool, is_primed: bool) -> None:
+    def __init__(self, send: Send, log: StreamLog, *, owner: str, accepts_stream: bool, is_primed: bool) -> None:
+        """`owner` is the caller who alone can come back."""
         super().__init__(send, accepts_stream=accepts_stream)
         self._log = log
         self._is_primed = is_primed
+        self._owner = owner
         self._sequence = 0
         self._is_kept = True
 
@@ -185,13 +188,18 @@ class KeptChannel(Channel):
         if not self._is_kept:
             return
         try:
-            await self._log.add(self._stream, event)
+            await self._log.add(key_of(self._stream, self._owner), event)
         except DatabaseUnavailable as error:
             self._is_kept = False
             logger.warning("a stream goes on without being kept", reason=error.message)
 
     def _id(self, sequence: int) -> bytes:
         return b"%b-%d" % (self._stream.hex.encode(), sequence)
+
+
+def key_of(stream: UUID, owner: str) -> UUID:
+    """What a stream is kept under: whoever knows its id and is another caller finds nothing."""
+    return UUID(bytes=hashlib.blake2b(stream.bytes + owner.encode(), digest_size=16).digest())
 
 
 def read_event_id(text: str) -> tuple[UUID, int]:

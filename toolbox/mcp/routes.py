@@ -13,7 +13,7 @@ from msgspec import structs
 from toolbox.auth.callers import Caller
 from toolbox.auth.guard import caller_of, identify
 from toolbox.auth.scopes import PUBLIC
-from toolbox.errors import InsufficientScope, ToolboxError
+from toolbox.errors import InsufficientScope, RateLimited, ToolboxError
 from toolbox.mcp.cancellation import CancelledByClient, attended
 from toolbox.mcp.exchange import exchange, refuse
 from toolbox.mcp.failures import to_protocol_error
@@ -26,6 +26,7 @@ from toolbox.mcp.permissions import STREAM_SCOPE
 from toolbox.mcp.resumption import KeptChannel
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import STATELESS_VERSIONS
+from toolbox.metrics import TOO_LARGE
 from toolbox.settings import Settings
 
 PRIMING_VERSION = "2025-11-25"
@@ -108,7 +109,7 @@ def _create_app(settings: Settings, find_server: FindServer) -> ASGIApp:
         if refusal:
             await _respond(send, refusal)
         elif scope["method"] == HttpMethod.POST:
-            body = await _read_body(receive, settings.max_request_size)
+            body = await _read_body(scope, receive, settings.max_request_size)
             if isinstance(body, Reply):
                 await _respond(send, body)
             else:
@@ -135,13 +136,19 @@ def _refuse_method(why: str) -> Reply:
     return structs.replace(refusal, headers=((b"allow", b"POST"),))
 
 
-def _create_channel(server: McpServer, head: Head, send: Send) -> Channel:
+def _create_channel(server: McpServer, caller: Caller, head: Head, send: Send) -> Channel:
     """In the handshake era a client may leave a stream and come back; from 2025-11-25 on it is told how at once."""
     if head.version in STATELESS_VERSIONS:
         return Channel(send, accepts_stream=head.accepts_stream)
     version = head.version or server.conversations.read_session(head.session).version or ""
     is_primed = version >= PRIMING_VERSION
-    return KeptChannel(send, server.conversations.streams, accepts_stream=head.accepts_stream, is_primed=is_primed)
+    return KeptChannel(
+        send,
+        server.conversations.streams,
+        owner=caller.name,
+        accepts_stream=head.accepts_stream,
+        is_primed=is_primed,
+    )
 
 
 def _refuse_stranger(origins: Origins, head: Head) -> Reply | None:
@@ -170,12 +177,18 @@ def _refuse_caller(scope: HTTPScope, error: ToolboxError, body: bytes = b"") -> 
     """The refusal of a caller, with what its client can do about it."""
     failure = to_protocol_error(error)
     failure.id = find_id(body)
+    if isinstance(error, RateLimited):
+        told = tuple((name.lower().encode(), value.encode()) for name, value in error.headers.items())
+        return Reply(error.status, encode_error(failure), told)
     challenge: str | None = scope["state"]["challenge"](scope, error)
     headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
     return Reply(error.status, encode_error(failure), headers)
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
+async def _read_body(scope: HTTPScope, receive: Receive, limit: int) -> bytes | Reply:
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if not announced.isdigit() or int(announced) > limit:
+        return _too_large()
     body, has_more = bytearray(), True
     while has_more:
         message = cast("dict[str, Any]", await receive())
@@ -184,8 +197,13 @@ async def _read_body(receive: Receive, limit: int) -> bytes | Reply:
         body += message.get("body", b"")
         has_more = message.get("more_body", False)
         if len(body) > limit:
-            return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large; MAX_REQUEST_SIZE limits it")
+            return _too_large()
     return bytes(body)
+
+
+def _too_large() -> Reply:
+    TOO_LARGE["body",].inc()
+    return refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large; MAX_REQUEST_SIZE limits it")
 
 
 async def _answer(
@@ -194,13 +212,14 @@ async def _answer(
     if isinstance(server, Reply):
         await _respond(send, server)
         return
-    channel = _create_channel(server, head, send)
-    work = exchange(server, caller_of(scope), head, body, channel)
+    caller = caller_of(scope)
+    channel = _create_channel(server, caller, head, send)
+    work = exchange(server, caller, head, body, channel, scope["state"].get("limit"))
     try:  # in the handshake era a lost connection cancels nothing
         reply = await attended(receive, channel, work, until_disconnect=head.version in STATELESS_VERSIONS)
     except CancelledByClient:
         reply = Reply(CLIENT_IS_GONE)
-    except InsufficientScope as error:
+    except (InsufficientScope, RateLimited) as error:
         reply = _refuse_caller(scope, error, body)
     await channel.finish(reply)
 
@@ -214,7 +233,7 @@ async def _open_stream(server: McpServer | Reply, scope: HTTPScope, head: Head, 
         await _respond(send, server)
         return
     channel = Channel(send, accepts_stream=True)
-    work = follow(server, head, channel)
+    work = follow(server, caller_of(scope), head, channel)
     with contextlib.suppress(CancelledByClient):
         await channel.finish(await attended(receive, channel, work, until_disconnect=True))
 

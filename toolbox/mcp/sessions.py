@@ -23,14 +23,16 @@ class Session(Struct, frozen=True, array_like=True):
     version: str | None = None
     """The version that was agreed on; requests of the oldest versions do not repeat it."""
     capabilities: dict[str, Raw] = {}
+    caller: str = ""
+    """Who shook hands: to anybody else it says nothing."""
 
 
 NO_SESSION = Session()
 
 
-def open_session(sealer: Sealer, version: str, capabilities: dict[str, Raw]) -> str:
+def open_session(sealer: Sealer, version: str, capabilities: dict[str, Raw], caller: str) -> str:
     """The id of a new session (visible ASCII)."""
-    session = Session(uuid4().hex, version, capabilities)
+    session = Session(uuid4().hex, version, capabilities, caller)
     return sealer.seal(_PURPOSE, msgspec.json.encode(session), seconds=SESSION_SECONDS)
 
 

@@ -1,0 +1,137 @@
+"""Decides whether a caller may ask now: by key, else by address, and apart for searching, calling and administering."""
+
+import time
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import structlog
+
+from toolbox.auth.callers import LOCAL, NOBODY, Caller
+from toolbox.errors import RateLimited
+from toolbox.metrics import RATE_LIMIT_FALLBACKS, RATE_LIMITED
+from toolbox.rate_limiting.memory import MemoryCounts
+from toolbox.rate_limiting.shared import SharedCounts
+from toolbox.rate_limiting.windows import Verdict, Window
+from toolbox.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+logger = structlog.get_logger(__name__)
+
+Category: TypeAlias = Literal["search", "call", "admin"]
+
+ANONYMOUS_SHARE = 10
+"""Callers who show no key have this part of the limits of others."""
+RETRY_SECONDS = 5.0
+"""How long Redis is not asked again after it did not answer."""
+
+
+class Limiter:
+    """Counts requests: in Redis where there is one, else, and while that does not answer, in memory."""
+
+    def __init__(self, settings: Settings, client: "Redis | None") -> None:
+        self.is_enabled = settings.rate_limit_enabled
+        self._memory = MemoryCounts()
+        self._shared = SharedCounts(client) if client else None
+        self._shared_after = 0.0
+        per_second, per_minute, per_hour = (
+            settings.rate_limit_burst,
+            settings.rate_limit_requests_per_minute,
+            settings.rate_limit_requests_per_hour,
+        )
+        self._windows = _make_windows(per_second, per_minute, per_hour)
+        self._few = _make_windows(*(max(limit // ANONYMOUS_SHARE, 1) for limit in (per_second, per_minute, per_hour)))
+        self._proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
+
+    def is_limited(self, caller: Caller) -> bool:
+        """Whether a caller's requests are counted: not those of the one machine that ToolBox is open to."""
+        return self.is_enabled and caller is not LOCAL
+
+    async def take(self, caller: Caller, scope: Mapping[str, Any], category: Category, cost: int = 1) -> Verdict:
+        """Count a request.
+
+        Raises:
+            RateLimited: There were too many; this one does not count.
+        """
+        is_known = not caller.is_anonymous and caller is not NOBODY
+        who = caller.name if is_known else f"address:{self.find_address(scope)}"
+        windows = self._windows if is_known else self._few
+        verdict = await self._count(who, category, windows, min(cost, windows[0].limit))
+        if not verdict.is_allowed:
+            RATE_LIMITED[category, verdict.window.name].inc()
+            raise RateLimited(verdict.retry_seconds, describe(verdict, windows))
+        return verdict
+
+    def describe(self, caller: Caller, verdict: Verdict) -> dict[str, str]:
+        """The headers that tell a caller what is left."""
+        is_known = not caller.is_anonymous and caller is not NOBODY
+        return describe(verdict, self._windows if is_known else self._few)
+
+    def find_address(self, scope: Mapping[str, Any]) -> str:
+        """Where a request comes from: the last address that no trusted proxy has, of those that proxies have added."""
+        client = scope.get("client")
+        address = str(client[0]) if client else "unknown"
+        forwarded = (
+            b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for") if self._proxies else b""
+        )
+        hops = [hop.strip() for hop in forwarded.decode("latin-1").split(",") if hop.strip()]
+        while hops and self._is_trusted(address):
+            address = hops.pop()
+        return _group(address)
+
+    async def _count(self, who: str, category: Category, windows: tuple[Window, ...], cost: int) -> Verdict:
+        key = f"{{{who}}}:{category}"
+        if self._shared is None:
+            return self._memory.take(key, windows, cost)
+        if time.monotonic() < self._shared_after:
+            RATE_LIMIT_FALLBACKS[category,].inc()
+            return self._memory.take(key, windows, cost)
+        from redis.exceptions import RedisError
+
+        try:
+            verdict = await self._shared.take(key, windows, cost)
+        except (RedisError, OSError, TimeoutError) as error:
+            if not self._shared_after:
+                reason = str(error) or type(error).__name__
+                logger.warning("Redis does not answer: each replica counts requests by itself", reason=reason)
+            self._shared_after = time.monotonic() + RETRY_SECONDS
+            RATE_LIMIT_FALLBACKS[category,].inc()
+            return self._memory.take(key, windows, cost)
+        if self._shared_after:
+            self._shared_after = 0.0
+            logger.info("Redis answers again: replicas count requests together")
+        return verdict
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            found = ip_address(address)
+        except ValueError:
+            return False
+        return any(found in network for network in self._proxies)
+
+
+def describe(verdict: Verdict, windows: tuple[Window, ...]) -> dict[str, str]:
+    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and the X-RateLimit-* before them."""
+    reset = max(round(verdict.retry_seconds or verdict.reset_seconds), 1)
+    return {
+        "RateLimit-Policy": ", ".join(f'"{window.name}";q={window.limit};w={window.seconds}' for window in windows),
+        "RateLimit": f'"{verdict.window.name}";r={verdict.remaining};t={reset}',
+        "X-RateLimit-Limit": str(verdict.window.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(reset),
+    }
+
+
+def _make_windows(per_second: int, per_minute: int, per_hour: int) -> tuple[Window, ...]:
+    return Window("second", 1, per_second), Window("minute", 60, per_minute), Window("hour", 3600, per_hour)
+
+
+def _group(address: str) -> str:
+    """One subscriber of IPv6 has a whole network of addresses (RFC 6177): it is counted as one."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address[:64]
+    return str(ip_network(f"{address}/64", strict=False)) if found.version == 6 else address
