@@ -1,6 +1,8 @@
 """OpenAPI documents as tools: what is sent for each kind of operation, and what hostile documents come to."""
 
+import asyncio
 import json
+import os
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,10 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tests.tools.stubs import MemorySecrets, StubServer, make_context, stub_server
 from tests.tools.test_http import request, sent
 from toolbox.addresses import AddressPolicy
+from toolbox.cli.main import toolbox
 from toolbox.errors import InvalidDefinition
 from toolbox.outbound import Outbound
 from toolbox.services import Services
@@ -428,3 +432,31 @@ def test_every_operation_of_real_documents_is_a_tool(outbound: Outbound, file: s
         kinds.check_implementation(tool.definition, tool.implementation)
         compile_schema(tool.definition.input_schema)
         assert tool.definition.description
+
+
+async def test_the_command_imports_updates_and_removes(database_url: str, tmp_path: Path) -> None:
+    def run(*arguments: str) -> Any:
+        environment = {"DATABASE_URL": database_url, "PATH": os.environ["PATH"]}
+        return CliRunner().invoke(toolbox, ["import", *arguments], env=environment)
+
+    (tmp_path / "zoo.yaml").write_text(yaml.safe_dump(DOCUMENT))
+    first = await asyncio.to_thread(run, "--openapi", str(tmp_path / "zoo.yaml"))
+    assert first.exit_code == 0, first.output
+    assert "openapi:zoo: 12 added, 0 updated, 0 unchanged, 0 hidden, 0 left out" in first.output
+    assert "toolbox secrets set zoo.token\n" in first.output
+    again = await asyncio.to_thread(run, "--openapi", str(tmp_path / "zoo.yaml"), "--json")
+    assert json.loads(again.stdout)["unchanged"] == 12
+    removed = await asyncio.to_thread(run, "--remove", "openapi:zoo")
+    assert "12 tools removed" in removed.output
+    assert (await asyncio.to_thread(run, "--openapi", str(tmp_path / "none.yaml"))).exit_code == 1
+    assert (await asyncio.to_thread(run, "--server", "https://zoo.example")).exit_code == 2
+
+
+def test_patterns_that_take_for_ever_end_early() -> None:
+    """Either the schema is refused, or looking at a hostile text ends."""
+    for pattern in ("^(a+)+$", "^(a|a)*$", "(x{1000}){1000}", "(?=(a+))\\1*$", "a" * 100_000):
+        schema = {"type": "string", "pattern": pattern}
+        operation = {"operationId": "x", "parameters": [{"name": "a", "in": "query", "schema": schema}]}
+        found = read_openapi({**DOCUMENT, "paths": {"/x": {"get": operation}}}, source="zoo")
+        for tool in found.tools:
+            find_violations(compile_schema(tool.definition.input_schema), {"a": "a" * 5000 + "!"})

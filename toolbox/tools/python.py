@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from toolbox.definitions import ToolDefinition, ToolResult
-from toolbox.errors import InvalidDefinition, ToolError
+from toolbox.errors import InvalidDefinition, ToolboxError, ToolError
 from toolbox.tools import python_worker
 from toolbox.tools.base import ToolContext
 from toolbox.tools.kinds import Implementation, read_implementation
@@ -81,7 +81,10 @@ class PythonKind:
             function = self.find(tool.function, is_loaded=not tool.isolated)
         except InvalidDefinition as error:
             raise ToolError(error.message) from error
-        await self._audit(context, tool.function)
+        try:
+            await self._audit(context, tool.function)
+        except ToolboxError as error:
+            raise ToolError(f"it did not run, because that cannot be written down: {error.message}") from error
         if function is None:
             return await self._run_apart(tool, arguments, context)
         if inspect.iscoroutinefunction(function):
