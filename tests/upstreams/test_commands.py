@@ -16,7 +16,8 @@ from toolbox.upstreams.server_json import is_server_json, read_server_json
 
 def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: Path) -> None:
     def run(*arguments: str) -> Any:
-        return run_toolbox(*arguments, DATABASE_URL=database_url, UPSTREAM_COMMANDS=f"npx,{sys.executable}")
+        allowed, others = f"npx,{sys.executable}", "calculator,data,minilm,text,time"
+        return run_toolbox(*arguments, DATABASE_URL=database_url, UPSTREAM_COMMANDS=allowed, PLUGINS_DISABLED=others)
 
     file = tmp_path / "mcp.json"
     server = {"command": sys.executable, "args": [HOSTILE], "env": {"KEY": "very secret"}}
@@ -27,16 +28,13 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
     assert "shell: upstream 'shell': bash is a shell" in done.stderr
     (listed,) = json.loads(run("upstreams", "list", "--json").stdout)
     assert (listed["name"], listed["tools"], listed["origin"]) == ("pets", 12, "import")
-    shown = run("upstreams", "show", "pets").stdout
-    assert '"KEY":"***"' in shown
+    assert '"KEY":"***"' in run("upstreams", "show", "pets").stdout
     assert json.loads(run("call", "pets__echo", "text=hi", "--json").stdout)["result"][0]["text"] == "hi"
     assert (
         run("upstreams", "refresh", "pets").stdout
         == "pets: 0 added, 0 updated, 0 shown, 0 hidden, 0 pending, 12 unchanged\n"
     )
     assert run("upstreams", "remove", "pets").stdout == "pets: removed\n"
-    gone = run("upstreams", "show", "pets")
-    assert (gone.returncode, "there is no upstream 'pets'" in gone.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("target", list(TARGETS))
