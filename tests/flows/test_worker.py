@@ -33,7 +33,7 @@ def work() -> Iterator[Work]:
         started.append(process)
         assert process.stderr is not None
         for line in process.stderr:
-            if "worker: works embed, reindex and retention jobs" in line:
+            if "worker: works embed, " in line:
                 return process
         raise AssertionError(f"the worker ended with {process.wait()}")
 
