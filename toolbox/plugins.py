@@ -96,6 +96,7 @@ class Plugins:
         self.prompts: dict[str, Prompt] = {}
         self.skills: dict[str, Skill] = {}
         self.upstreams: dict[str, Upstream] = {}
+        self._opened: contextlib.AsyncExitStack | None = None
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(toolbox.hookspecs)
 
@@ -126,10 +127,39 @@ class Plugins:
     async def lifespan(self, settings: Settings) -> AsyncIterator[None]:
         """Enter every plugin's lifespan; one that fails takes only its own plugin's tools away."""
         async with contextlib.AsyncExitStack() as stack:
+            self._opened = stack
             for plugin in self._working():
                 if not await self._enter(stack, plugin, settings):
                     self._withdraw(plugin)
             yield
+
+    async def replace(self, old: Plugin | None, new: Plugin, fresh: "Plugins", settings: Settings) -> bool:
+        """Put a plugin that was loaded anew in the place of its former self; false if its lifespan cannot be entered.
+
+        What the former one has opened stays open: calls in flight may use it.
+        """
+        if self._opened is not None and not await fresh._enter(self._opened, new, settings):  # noqa: SLF001 - its own kind
+            return False
+        self.remove(old or new)
+        self.tools = self.tools | fresh.tools
+        self.resources.update(fresh.resources)
+        self.prompts.update(fresh.prompts)
+        self.skills.update(fresh.skills)
+        self.plugins = sorted([*self.plugins, new], key=lambda plugin: plugin.name)
+        return True
+
+    def remove(self, plugin: Plugin) -> None:
+        """Offer no more what a plugin offers; its embedding models stay until the process ends."""
+        self.tools = {name: tool for name, tool in self.tools.items() if name not in plugin.tools}
+        # These are looked at by whoever was given them, so they change in place.
+        for offered, names in (
+            (self.resources, plugin.resources),
+            (self.prompts, plugin.prompts),
+            (self.skills, plugin.skills),
+        ):
+            for name in names:
+                offered.pop(name, None)
+        self.plugins = [other for other in self.plugins if other.name != plugin.name]
 
     def refuse_problems(self) -> None:
         """Raise if anything is wrong with any plugin (PLUGINS_STRICT).

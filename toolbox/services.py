@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast, get_args
 from uuid import uuid4
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 
 from toolbox.addresses import AddressPolicy
 from toolbox.audit import AuditEntry, record
@@ -39,6 +39,7 @@ from toolbox.metrics import SYNC_SECONDS, SYNCED_TOOLS, SYNCS
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
 from toolbox.redis import create_redis
+from toolbox.reloads import Reloader, ReloadReport
 from toolbox.seals import load_secrets
 from toolbox.search.service import SearchService
 from toolbox.secrets.store import SecretStore
@@ -104,8 +105,14 @@ class Services(Struct):
     started_at: datetime
     cache: CachedEmbedder | None = None
     endpoint: "EndpointEmbedder | None" = None
+    reloader: Reloader | None = None
+    replica: Replica | None = None
+    """This process among the others, while it serves."""
     is_lint_due: bool = True
     """Whether the catalogue has changed since it was last looked at for what is suspicious."""
+    process_id: str = field(default_factory=lambda: uuid4().hex)
+    """Tells what this process has said from what others say."""
+    reloading: set[asyncio.Task[None]] = field(default_factory=set)
     sync_report: SyncReport | None = None
     mcp_servers: FoundServers = FoundServers([], {})
     failure: str | None = None
@@ -158,6 +165,40 @@ class Services(Struct):
             return
         self.search.embed = self.embed
         logger.info("search has switched to another model", model=self.search.model_name)
+
+    async def reload(self, *, dry_run: bool = False, tell: bool = True) -> ReloadReport:
+        """Bring plugins, and then the catalogue, to what is installed; with `tell`, in all other processes too."""
+        assert self.reloader is not None  # noqa: S101 - set where the services are opened
+        report = await self.reloader.reload(dry_run=dry_run)
+        if dry_run:
+            return report
+        if any(change.outcome != "failed" for change in report.changes):
+            self.registry.replace(self.plugins.tools.values())
+            if self.replica:
+                await self.replica.announce([tool.name for tool in self.registry])
+            await self.sync(self.replica)
+            for kind in ("prompts", "resources", "tools"):
+                await notify(self.database, "lists", kind)
+        if tell:
+            await notify(self.database, "reload", self.process_id)
+        return report
+
+    def hear_of_reload(self, event: Event) -> None:
+        """Another process was told to reload: do it here as well. A lost connection is no reason to."""
+        if not event.is_resync and event.payload != self.process_id:
+            self.reload_later(tell=False)
+
+    def reload_later(self, *, tell: bool = True) -> None:
+        """Reload in the background."""
+        task = asyncio.get_running_loop().create_task(self._reload_quietly(tell=tell))
+        self.reloading.add(task)
+        task.add_done_callback(self.reloading.discard)
+
+    async def _reload_quietly(self, *, tell: bool) -> None:
+        try:
+            await self.reload(tell=tell)
+        except ToolboxError as error:
+            logger.warning("plugins could not be reloaded", reason=error.message)
 
     async def lint_later(self) -> None:
         """Have new and changed definitions looked at in the background."""
@@ -311,7 +352,9 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             endpoint=endpoint,
             mcp_servers=mcp_servers,
         )
+        services.reloader = Reloader(plugins, settings)
         events.subscribe("tools", services.hear_of_change)
+        events.subscribe("reload", services.hear_of_reload)
         yield services
 
 
@@ -389,6 +432,7 @@ async def serving(services: Services) -> AsyncIterator[None]:
     The queue is worked too, from when the sync is over: readiness does not wait for it.
     """
     replica, synced = Replica(services.database, uuid4()), asyncio.Event()
+    services.replica = replica
     keeper = asyncio.create_task(_keep_up(services, replica, synced))
     try:
         async with working(services, after=synced):

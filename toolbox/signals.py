@@ -57,3 +57,17 @@ def told_of_end(end: Callable[[], Awaitable[None]], hurry: Callable[[], None]) -
         for number in handled:
             if signal.getsignal(number) is tell:
                 signal.signal(number, earlier[number])
+
+
+@contextlib.contextmanager
+def told_of_hangup(reload: Callable[[], None]) -> Iterator[None]:
+    """Run `reload` in the event loop when SIGHUP asks for it, as daemons do; without this it would end the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toolbox.services
-from tests.conftest import BASE_URL, wait_until_ready
+from tests.conftest import running
 from toolbox.app import create_app
 from toolbox.definitions import ToolDefinition, ToolResult
 from toolbox.plugins import Plugins
@@ -96,23 +96,6 @@ async def other(settings: Settings, client: Client, make_plugins: Callable[..., 
     """A client of a second replica."""
     async with running(create_app(settings, make_plugins(demo=[hello]))) as opened:
         yield opened
-
-
-@contextlib.asynccontextmanager
-async def running(app: Any) -> AsyncIterator[Client]:
-    """A client of an application that runs in this event loop, so that a test can use its services too."""
-    told, says = asyncio.Queue[Any](), asyncio.Queue[Any]()
-    life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, says.put))
-    await told.put({"type": "lifespan.startup"})
-    assert (await says.get())["type"] == "lifespan.startup.complete"
-    try:
-        async with Client(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
-            await wait_until_ready(client)
-            yield client
-    finally:
-        await told.put({"type": "lifespan.shutdown"})
-        assert (await says.get())["type"] == "lifespan.shutdown.complete"
-        await life
 
 
 def echo(words: str = "one", **fields: Any) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from toolbox.embeddings.cache import CacheStatistics
 from toolbox.health import DetailedHealth, Health
 from toolbox.plugins import Plugin
 from toolbox.problems import MEDIA_TYPE, Problem
+from toolbox.reloads import ReloadReport
 from toolbox.search.schemas import FindRequest, Match
 from toolbox.secrets.routes import NewSecret, Rotated
 from toolbox.secrets.store import StoredSecret
@@ -39,6 +40,8 @@ from toolbox.tools.admin_schemas import (
 )
 from toolbox.tools.changes import Change
 from toolbox.tools.schemas import CategoryCount, ListRequest, ToolDetail, ToolSummary
+from toolbox.toolsets.admin_routes import ToolsetState
+from toolbox.toolsets.schemas import ToolsetDefinition
 from toolbox.upstreams.catalogue import Changes
 from toolbox.upstreams.schemas import (
     Approved,
@@ -79,6 +82,7 @@ SHAPES = (
     Plugin,
     Problem,
     RecordedCall,
+    ReloadReport,
     RollBackRequest,
     Rotated,
     Rotation,
@@ -88,6 +92,8 @@ SHAPES = (
     ToolDraft,
     ToolState,
     ToolSummary,
+    ToolsetDefinition,
+    ToolsetState,
     Upstream,
     UpstreamDetail,
     UpstreamLogs,

@@ -1,11 +1,14 @@
 """REST for operators: the catalogue in numbers, and the plugins and the cache of this replica."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from http import HTTPStatus
+from typing import Annotated, TypeAlias
 
 from litestar import Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter
 
 from toolbox.admin.schemas import Accepted, Stats
 from toolbox.admin.service import count_tools
@@ -17,11 +20,14 @@ from toolbox.errors import NotFound
 from toolbox.plugins import Plugin, Plugins
 from toolbox.problems import problem_responses
 from toolbox.queue import Queue
+from toolbox.reloads import ReloadReport
 from toolbox.search.service import SearchService
 from toolbox.tools.admin_routes import ToolKey
 from toolbox.tools.management import ToolManager
 from toolbox.tools.reindex import REINDEX, mark_for_reindex
 from toolbox.version import VERSION
+
+Reload: TypeAlias = Callable[..., Awaitable[ReloadReport]]
 
 
 @get("/stats", summary="The catalogue in numbers", responses=problem_responses(503), scope="tools:read")
@@ -43,6 +49,23 @@ async def get_stats(
 async def list_plugins(plugins: NamedDependency[Plugins]) -> list[Plugin]:
     """The plugins that this replica has installed, what each offers, and what is wrong with it."""
     return plugins.plugins
+
+
+@post(
+    "/admin/reload",
+    status_code=HTTPStatus.OK,
+    summary="Reload plugins",
+    responses=problem_responses(400, 503),
+    scope="tools:write",
+)
+async def reload_plugins(
+    reload: NamedDependency[Reload], dry_run: Annotated[bool, QueryParameter(description="Only say.")] = False
+) -> ReloadReport:
+    """Load plugins that were installed, upgraded or removed meanwhile, in all processes, without a restart.
+
+    All or nothing for each: a plugin that cannot be loaded stays as it was. Calls in flight finish on the old code.
+    """
+    return await reload(dry_run=dry_run)
 
 
 @get(
@@ -90,6 +113,11 @@ async def _reindex(database: Database, queue: Queue, name: str | None = None) ->
     return Accepted(tools)
 
 
+def _provide_reload(state: State) -> Reload:
+    reload: Reload = state.services.reload
+    return reload
+
+
 def _provide_cache(state: State) -> CachedEmbedder | None:
     cache: CachedEmbedder | None = state.services.cache
     return cache
@@ -97,7 +125,10 @@ def _provide_cache(state: State) -> CachedEmbedder | None:
 
 router = Router(
     "/",
-    route_handlers=[get_cache, get_stats, list_plugins, reindex_all, reindex_tool],
-    dependencies={"cache": Provide(_provide_cache, sync_to_thread=False)},
+    route_handlers=[get_cache, get_stats, list_plugins, reindex_all, reindex_tool, reload_plugins],
+    dependencies={
+        "cache": Provide(_provide_cache, sync_to_thread=False),
+        "reload": Provide(_provide_reload, sync_to_thread=False),
+    },
     tags=["admin"],
 )

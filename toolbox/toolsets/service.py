@@ -1,6 +1,6 @@
 """Defining and deleting toolsets: each all or nothing, members included."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from toolbox.audit import AuditEntry, record
@@ -20,6 +20,10 @@ from toolbox.toolsets.schemas import Toolset, ToolsetDefinition, check_toolset
 Change: TypeAlias = Literal["created", "changed", "unchanged"]
 
 
+Match: TypeAlias = Callable[[Toolset | None], None]
+"""Refuses a change of a toolset, or of one that is not there, that is not as the operator has last seen it."""
+
+
 class ToolsetService:
     """Manages toolsets."""
 
@@ -28,12 +32,13 @@ class ToolsetService:
         self.repository = ToolsetRepository(database)
 
     async def apply(
-        self, definitions: Mapping[str, ToolsetDefinition], *, caller: str = ANONYMOUS
+        self, definitions: Mapping[str, ToolsetDefinition], *, caller: str = ANONYMOUS, match: Match | None = None
     ) -> dict[str, Change]:
         """Define toolsets, or replace those that are there already; all of them, or none if one is refused.
 
         Raises:
             InvalidRequest: A definition cannot be used.
+            PreconditionFailed: One is not as `match` wants it.
         """
         for name, definition in definitions.items():
             check_toolset(name, definition)
@@ -43,6 +48,8 @@ class ToolsetService:
             for name, definition in definitions.items():
                 known = await read_toolset(connection, name)
                 is_there = known is not None and known.deleted_at is None
+                if match:
+                    match(known if is_there else None)
                 if is_there and known is not None and known.definition == definition:
                     changes[name] = "unchanged"
                     continue
@@ -56,7 +63,7 @@ class ToolsetService:
                 await notify(connection, "tools")
         return changes
 
-    async def delete(self, name: str, *, caller: str = ANONYMOUS) -> None:
+    async def delete(self, name: str, *, caller: str = ANONYMOUS, match: Match | None = None) -> None:
         """Delete a toolset.
 
         Raises:
@@ -67,6 +74,8 @@ class ToolsetService:
             known = await read_toolset(connection, name)
             if known is None or known.deleted_at is not None:
                 raise toolset_not_found(name)
+            if match:
+                match(known)
             await mark_deleted(connection, known.id)
             await record(connection, AuditEntry(caller, "toolset.deleted", "toolset", name, known.definition))
             await notify(connection, "tools")
