@@ -30,7 +30,12 @@ FORMAT = "toolbox-export/1"
     "/admin/export",
     summary="Export everything",
     responses={
-        200: ResponseSpec(dict[str, Any], media_type="application/json", description="One document, tools last"),
+        200: ResponseSpec(
+            dict[str, Any],
+            generate_examples=False,
+            media_type="application/json",
+            description="One document, tools last",
+        ),
         **problem_responses(503),
     },
     scope="tools:write",
