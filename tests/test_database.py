@@ -92,7 +92,7 @@ async def test_a_database_that_does_not_answer_is_unavailable() -> None:
 
 
 async def test_waiting_for_a_connection_ends(database_url: str) -> None:
-    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.05) as database:
+    async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=1) as database:
         async with database.connection():
             with pytest.raises(DatabaseUnavailable):
                 await database.fetch("select 1")

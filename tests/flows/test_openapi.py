@@ -20,6 +20,8 @@ from tests.flows.conftest import Server, start_server
 
 KEY = "a key of the operator"
 
+schemathesis.serializer.alias("application/jsonl", "application/json")  # one JSON value is one line
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator[Server]:
