@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.conftest import execute
 from toolbox import events as events_module
@@ -132,15 +133,15 @@ async def test_a_subscriber_that_fails_keeps_nothing_from_the_others(database_ur
 
 
 async def test_behind_a_pooler_subscribers_look_for_themselves_now_and_then(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "POLL_SECONDS", 0.01)
     events, ear = Events(database_url, can_listen=False), Ear()
     events.subscribe("tools", ear)
-    async with events.running():
-        assert [await ear.next(), await ear.next()] == [Event("tools", is_resync=True)] * 2
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("transaction pooler") == 1
+    with capture_logs() as said:
+        async with events.running():
+            assert [await ear.next(), await ear.next()] == [Event("tools", is_resync=True)] * 2
+    assert ["transaction pooler" in line["event"] for line in said] == [True]
 
 
 async def test_a_change_of_the_catalogue_is_told_and_no_change_is_not(database_url: str) -> None:

@@ -489,7 +489,10 @@ class TestTheCatalogue:
         async def read_stats() -> dict[str, int]:
             return {"tools": 3}
 
-        return Catalogue(services.database, services.tools, lambda name: name in services.plugins.tools, read_stats)
+        def can_run(name: str, _kind: str | None) -> bool:
+            return name in services.plugins.tools
+
+        return Catalogue(services.database, services.tools, can_run, read_stats)
 
     @pytest.fixture
     def offers(self, catalogue: Catalogue) -> Offers:

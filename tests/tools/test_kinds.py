@@ -57,7 +57,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         opened.registry = registry = Registry(opened.plugins.tools.values(), KINDS.names)
         opened.events.subscribe("tools", lambda _: registry.forget_stored())
         loader = ToolLoader(registry, opened.tools, KINDS)
-        opened.calls = CallService(loader, opened.calls._executor, opened.history, opened.calls._results)
+        calls = opened.calls
+        opened.calls = CallService(loader, calls._executor, opened.history, calls._results, access=calls._access)
         yield opened
 
 

@@ -534,8 +534,10 @@ def _write_query(
         return
     key = _encode(name)
     value = arguments[template.only_argument] if template.only_argument else None
-    if style == "json" or not isinstance(value, list | dict):
+    if not isinstance(value, list | dict):
         yield f"{key}={template.fill(arguments, secrets, _encode, _encode)}"
+    elif style == "json":
+        yield f"{key}={_encode(msgspec.json.encode(value).decode())}"
     elif style == "deep_object" and isinstance(value, dict):
         for member, part in value.items():
             yield f"{key}%5B{_encode(member)}%5D={_encode(to_text(part))}"
