@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import UNSET, Meta, UnsetType
 
@@ -65,6 +65,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         return _answer(request, error.status, error.code, error.message, headers=headers)
     if isinstance(error, ValidationException):
         return _answer(request, 400, "invalid_request", _explain(error))
+    if misread := _find_misread_member(error):
+        return _answer(request, 400, "invalid_request", misread)
     if isinstance(error, UnicodeDecodeError):
         return _answer(request, 400, "invalid_request", "body: it is not UTF-8")
     if isinstance(error, RecursionError):  # only reading a body goes as deep as a caller wants it to
@@ -155,6 +157,19 @@ def _explain(error: ValidationException) -> str:
         if isinstance(part, dict) and part.get("message")
     ]
     return "; ".join(parts) or error.detail
+
+
+def _find_misread_member(error: Exception) -> str | None:
+    """What of a body does not fit, where the framework takes it for a fault of ours.
+
+    It does so when a member is called like something that handlers may ask for by name, as `tools` is.
+    """
+    cause = error.__cause__
+    if not isinstance(error, InternalServerException) or not isinstance(cause, msgspec.ValidationError):
+        return None
+    message, _, place = str(cause).partition(" - at ")
+    path = place.strip("`").removeprefix("$.data")
+    return f"{path.lstrip('.') or 'body'}: {_in_plain_words(message)}" if path != place.strip("`") else None
 
 
 _PLAIN_WORDS = {

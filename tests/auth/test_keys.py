@@ -137,3 +137,14 @@ def test_credentials_are_read_out_of_the_headers(headers: list[tuple[bytes, byte
 def test_two_different_credentials_are_none() -> None:
     with pytest.raises(Unauthenticated, match="two different"):
         read_credentials([(b"x-api-key", b"a"), (b"authorization", b"Bearer b")])
+
+
+async def test_a_wrong_member_that_is_called_like_a_part_of_toolbox_is_the_callers_fault(client: Client) -> None:
+    answer = await client.post("/admin/keys", headers=ADMIN, json={"name": "ci", "toolsets": True})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert answer.json()["detail"] == "toolsets: expected a list or null, got true or false"
+
+
+async def test_an_export_that_cannot_be_made_is_refused_before_it_begins(client: Client) -> None:
+    answer = await client.get("/admin/tools/export", headers=ADMIN, params={"source": "\0"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")

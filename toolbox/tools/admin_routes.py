@@ -398,7 +398,10 @@ async def import_tools(
 @get(
     "/admin/tools/export",
     summary="Export tools",
-    responses={200: ResponseSpec(ToolDraft, media_type="application/jsonl", description="One a line")},
+    responses={
+        200: ResponseSpec(ToolDraft, media_type="application/jsonl", description="One a line"),
+        **problem_responses(400, 503),
+    },
     scope="tools:write",
 )
 async def export_tools(
@@ -406,9 +409,13 @@ async def export_tools(
     source: Annotated[str | None, QueryParameter(max_length=256, description="Only tools from there.")] = None,
 ) -> Stream:
     """All tools with how they are run, one JSON object a line, in the order of their ids; secrets by name only."""
+    exported = export_lines(manager, source)
+    first = await anext(exported, None)  # what is refused must be refused before the answer begins
 
     async def lines() -> AsyncIterator[bytes]:
-        async for managed in export_lines(manager, source):
+        if first is not None:
+            yield msgspec.json.encode(to_line(first)) + b"\n"
+        async for managed in exported:
             yield msgspec.json.encode(to_line(managed)) + b"\n"
 
     return Stream(lines(), media_type="application/jsonl")

@@ -63,7 +63,7 @@ async def import_upstreams(
     return ImportedUpstreams(done, found.rejected)
 
 
-@get("/{name:str}", scope="tools:read", summary="Look at an upstream", responses=problem_responses(404, 503))
+@get("/{name:str}", scope="tools:read", summary="Look at an upstream", responses=problem_responses(400, 404, 503))
 async def get_upstream(name: UpstreamName, upstreams: NamedDependency[UpstreamService]) -> UpstreamDetail:
     """Everything about one upstream; what may be secret in its configuration is shown as `***`."""
     return await _show(upstreams, name)
@@ -90,7 +90,9 @@ async def put_upstream(
     return await _show(upstreams, name)
 
 
-@delete("/{name:str}", scope="upstreams:write", summary="Delete an upstream", responses=problem_responses(404, 503))
+@delete(
+    "/{name:str}", scope="upstreams:write", summary="Delete an upstream", responses=problem_responses(400, 404, 503)
+)
 async def delete_upstream(
     name: UpstreamName, upstreams: NamedDependency[UpstreamService], caller: NamedDependency[Caller]
 ) -> None:
@@ -98,7 +100,9 @@ async def delete_upstream(
     await upstreams.delete(name, caller=caller.name)
 
 
-@get("/{name:str}/logs", scope="tools:read", summary="What an upstream wrote", responses=problem_responses(404, 503))
+@get(
+    "/{name:str}/logs", scope="tools:read", summary="What an upstream wrote", responses=problem_responses(400, 404, 503)
+)
 async def get_logs(
     name: UpstreamName,
     upstreams: NamedDependency[UpstreamService],
@@ -113,7 +117,7 @@ async def get_logs(
     status_code=HTTPStatus.OK,
     scope="upstreams:write",
     summary="Read an upstream's lists anew",
-    responses=problem_responses(404, 502, 503),
+    responses=problem_responses(400, 404, 502, 503),
 )
 async def refresh_upstream(name: UpstreamName, upstreams: NamedDependency[UpstreamService]) -> Changes:
     """Read what it offers now, and bring the catalogue to that."""
@@ -154,7 +158,7 @@ def _command(command: str, summary: str, description: str) -> Any:
         operation_id=f"{command}Upstream",
         summary=summary,
         description=description,
-        responses=problem_responses(404, 503),
+        responses=problem_responses(400, 404, 503),
     )
     async def handler(
         name: UpstreamName, upstreams: NamedDependency[UpstreamService], caller: NamedDependency[Caller]
