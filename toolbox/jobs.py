@@ -1,5 +1,6 @@
 """The jobs of ToolBox itself: what the queue works in the background, and when."""
 
+import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -84,8 +85,9 @@ class EmbedJobs:
         self._is_at_work = False
 
     async def __call__(self, job: Job) -> None:
-        """Embed; one job is enough for a process, however many call it."""
+        """Embed; one job is enough for a process, and what calls it meanwhile is left to the others."""
         if self._is_at_work:
+            await self._call(job, CALL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - or the same one is first again
             return
         self._is_at_work = True
         try:
@@ -96,14 +98,17 @@ class EmbedJobs:
     async def _embed(self, job: Job) -> None:
         async def call_others(done: int, total: int) -> None:
             if total - done > WORTH_A_HELPER:
-                key = f"{job.kind}:{job.id}"  # one call at a time
-                await self._queue.enqueue(job.kind, key=key, delay_seconds=CALL_SECONDS)
+                await self._call(job, CALL_SECONDS)
 
         model = await register_model(self._database, self._embedder)
         await call_others(0, await count_pending(self._database, model))
         embedded = await embed_missing(self._database, model, self._embedder, report=call_others)
         logger.info("tools were embedded", model=model.name, tools=embedded)
         await embed_uses(self._database, model, self._embedder)
+
+    async def _call(self, job: Job, delay_seconds: float) -> None:
+        key = f"{job.kind}:{job.id}"  # one call at a time
+        await self._queue.enqueue(job.kind, key=key, delay_seconds=delay_seconds)
 
 
 def embed_job(model: Model | Embedder) -> str:
