@@ -103,10 +103,17 @@ interface to the same things. Errors are problem details (RFC 9457) with a stabl
 """
 
 
-def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key: Secret | None = None) -> RequestLog:
+def create_app(
+    settings: Settings,
+    plugins: Plugins | None = None,
+    *,
+    report_key: Secret | None = None,
+    on_started: Callable[[], None] = lambda: None,
+) -> RequestLog:
     """The application; it connects to everything when the server starts it.
 
-    Without `plugins`, those that are installed are loaded. `report_key` lets in the report of the start.
+    Without `plugins`, those that are installed are loaded. `report_key` lets in the report of the start, and
+    `on_started` is called when all is there that requests need.
     """
     keep_locals_out()
     client = create_redis(settings)
@@ -138,6 +145,7 @@ def create_app(settings: Settings, plugins: Plugins | None = None, *, report_key
                 told_of_hangup(services.reload_later),
             ):
                 async with serving(services), sampled(state.sample):
+                    on_started()
                     yield
                     await asyncio.sleep(0)  # what the server has just cancelled says so
         if client:

@@ -16,7 +16,7 @@ from toolbox.batches import BatchWriter
 from toolbox.calls.statistics import CallStatistics, Counted, count_calls, read_statistics
 from toolbox.database import Database
 from toolbox.definitions import Moment
-from toolbox.redaction import Redactor, hide_by_schema
+from toolbox.redaction import Redactor, hide_by_schema, mentions_secrets
 
 
 class CallRecord(Struct, frozen=True, kw_only=True):
@@ -90,6 +90,22 @@ _KEPT_APART = "coalesce(result, (select r.value from results r where r.id = call
 _SELECTED = [_KEPT_APART if name == "result" else name for name in _COLUMNS]
 
 
+class _Secretive:
+    """Whether schemas say that something is secret; many calls have the same one, which is looked through once.
+
+    It knows them by identity, and so is good only as long as somebody holds them.
+    """
+
+    def __init__(self) -> None:
+        self._known = dict[int, bool]()
+
+    def __call__(self, schema: dict[str, Any] | None) -> bool:
+        known = self._known.get(id(schema))
+        if known is None:
+            known = self._known[id(schema)] = mentions_secrets(schema)
+        return known
+
+
 class History:
     """Writes calls in the background and reads them back."""
 
@@ -157,18 +173,28 @@ class History:
         return await read_statistics(self._database, tool_name)
 
     async def _insert(self, calls: list[CallRecord]) -> None:
-        records = await asyncio.to_thread(lambda: [self._to_row(call) for call in calls])
+        records = await asyncio.to_thread(self._to_rows, calls)
         counted = [Counted(call.tool_name, call.success, call.duration_ms, call.started_at) for call in calls]
         async with self._database.transaction() as connection:
             await connection.copy_records_to_table("calls", columns=_COLUMNS, records=records)
             await count_calls(connection, counted)
 
-    def _to_row(self, call: CallRecord) -> tuple[Any, ...]:
-        """What is kept of a call: no secrets. Long results take a while, so this runs in a thread."""
-        arguments_schema, result_schema = call.schemas or (None, None)
+    def _to_rows(self, calls: list[CallRecord]) -> list[tuple[Any, ...]]:
+        """What is kept of calls: no secrets. Long results take a while, so this runs in a thread."""
+        is_secretive = _Secretive()
+        return [self._to_row(call, is_secretive) for call in calls]
+
+    def _to_row(self, call: CallRecord, is_secretive: "_Secretive") -> tuple[Any, ...]:
+        arguments, result = call.arguments, call.result
+        if call.schemas:
+            arguments_schema, result_schema = call.schemas
+            if is_secretive(arguments_schema):
+                arguments = hide_by_schema(arguments, arguments_schema)
+            if is_secretive(result_schema):
+                result = hide_by_schema(result, result_schema)
         hidden = {
-            "arguments": self._redactor.redact(hide_by_schema(call.arguments, arguments_schema)),
-            "result": self._redactor.redact(hide_by_schema(call.result, result_schema)),
+            "arguments": self._redactor.redact(arguments),
+            "result": self._redactor.redact(result),
             "error_message": self._redactor.redact(call.error_message),
         }
         return tuple(hidden[name] if name in hidden else getattr(call, name) for name in _COLUMNS)

@@ -26,6 +26,7 @@ from toolbox.embedded.owner import default_data_dir, run_postgres
 from toolbox.embedded.secret_key import ensure_secret_key
 from toolbox.errors import SettingsError
 from toolbox.logs import REQUEST_LINES, configure_logging
+from toolbox.memory import settle
 from toolbox.settings import Secret, Settings, read_settings, refuse_contradictions
 from toolbox.telemetry import configure_tracing, stop_tracing
 
@@ -114,7 +115,7 @@ def _create_app(settings: Settings) -> "RequestLog":
     # use it, and it loads all of SQLAlchemy: a second at each start that only migrations need.
     with hidden("advanced_alchemy"):
         from toolbox.app import create_app
-    return create_app(settings, report_key=read_report_key())
+    return create_app(settings, report_key=read_report_key(), on_started=settle)
 
 
 @contextlib.contextmanager

@@ -84,7 +84,8 @@ class Listing:
 
         A client knows of them only when the tool was listed to it: a tool that was found otherwise has none.
         """
-        await self._refresh()
+        if self._seen is None or self._seen[1] is not self._registry.tools:  # meta-tools have none
+            await self._refresh()
         return self._mirrored.get(name, ())
 
     def forget_stored(self) -> None:

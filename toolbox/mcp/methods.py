@@ -253,7 +253,6 @@ class McpServer:
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
         peer.caller.require("tools:call")
         await self._require_seen(wanted.tool_name, peer.caller)
-        await self._calls.require_access(peer.caller, wanted.tool_name)
         request = CallRequest(
             tool_name=wanted.tool_name,
             arguments=wanted.arguments,
@@ -282,6 +281,7 @@ class McpServer:
         tool = self._registry.get(request.tool_name)
         mode = tool.definition.task if tool else UNSET
         if tool and (mode == "required" or (mode == "optional" and peer.has_tasks and self.tasks)):
+            await self._calls.require_access(peer.caller, request.tool_name)
             self._calls.check_arguments(tool, request.arguments)  # a mistake is better answered at once
             await peer.become_task()
 
