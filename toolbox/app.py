@@ -71,6 +71,7 @@ from toolbox.secrets import routes as secret_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Secret, Settings, naming_database, refuse_contradictions, refuse_exposure
 from toolbox.signals import told_of_end, told_of_hangup
+from toolbox.tools import approval_routes, version_routes
 from toolbox.tools import routes as tool_routes
 from toolbox.tools.admin_routes import create_admin_router
 from toolbox.toolsets import admin_routes as toolset_admin_routes
@@ -203,6 +204,8 @@ def create_app(
             secret_routes.router,
             tool_routes.router,
             create_admin_router(settings),
+            approval_routes.router,
+            version_routes.router,
             toolset_routes.router,
             toolset_admin_routes.router,
             upstream_routes.router,
@@ -351,6 +354,7 @@ def _dependencies() -> dict[str, Provide]:
         return Provide(provide, sync_to_thread=False)
 
     names = (
+        "approvals",
         "calls",
         "database",
         "history",
@@ -367,6 +371,7 @@ def _dependencies() -> dict[str, Provide]:
         "tools",
         "toolsets",
         "upstreams",
+        "versions",
     )
     return {name: part(name) for name in names} | {"caller": Provide(provide_caller, sync_to_thread=False)}
 

@@ -48,12 +48,14 @@ from toolbox.settings import Settings
 from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
+from toolbox.tools.approvals import Approvals
 from toolbox.tools.base import ToolContext
 from toolbox.tools.composed import ComposedKind
 from toolbox.tools.exclusions import Exclusions
 from toolbox.tools.findings import LINT
 from toolbox.tools.kinds import Kind, Kinds, LazyKind
 from toolbox.tools.loading import ToolLoader
+from toolbox.tools.managed import ManagedTools
 from toolbox.tools.management import ToolManager
 from toolbox.tools.processes import Workshop
 from toolbox.tools.registry import Registry
@@ -61,6 +63,7 @@ from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
+from toolbox.tools.versions import Versions
 from toolbox.toolsets.access import Access
 from toolbox.toolsets.service import ToolsetService
 from toolbox.upstreams.config import Resolver
@@ -90,6 +93,8 @@ class Services(Struct):
     kinds: Kinds
     secrets: SecretStore
     manager: ToolManager
+    versions: Versions
+    approvals: Approvals
     toolsets: ToolsetService
     upstreams: UpstreamService
     search: SearchService
@@ -324,6 +329,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             access=Access(database, events),
         )
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
+        managed = ManagedTools(database, kinds, embed_later)
         services = Services(
             settings=settings,
             database=database,
@@ -332,7 +338,9 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             tools=repository,
             kinds=kinds,
             secrets=secrets,
-            manager=ToolManager(database, kinds, embed_later),
+            manager=ToolManager(managed),
+            versions=Versions(managed),
+            approvals=Approvals(managed),
             toolsets=ToolsetService(database),
             upstreams=upstreams,
             search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),

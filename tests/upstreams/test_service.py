@@ -97,16 +97,17 @@ async def test_lists_follow_the_server_and_what_is_not_trusted_waits(toolbox_cli
     assert (await call(client, "p__change"))["success"]
     while not (found := (await client.get("/admin/upstreams/pinned")).json())["changes"]:
         await asyncio.sleep(0.05)
-    change = next(change for change in found["changes"] if change["name"] == "p__echo")
-    assert (change["before"]["description"], change["after"]["description"]) == (
-        "echo something",
-        "echo something else",
-    )
-    names = await list_names(client, "upstream:pinned")
-    assert names == ["p__added"]  # a new tool, which is trusted; the changed ones are hidden
+    waiting = next(change for change in found["changes"] if change["tool"] == "p__echo")
+    (change,) = waiting["changes"]
+    assert (change["before"], change["after"]) == ("echo something", "echo something else")
+    assert "p__added" in await list_names(client, "upstream:pinned")  # a new tool, which is trusted
+    assert (await client.get("/tools/p__echo")).json()["description"] == "echo something"  # as it was approved
+    assert [one["tool"] for one in (await client.get("/admin/approvals")).json()] == [
+        one["tool"] for one in found["changes"]
+    ]
     approved = await client.post("/admin/upstreams/pinned/approve", json={"tools": ["p__echo"]})
     assert approved.json() == {"tools": ["p__echo"]}
-    assert await list_names(client, "upstream:pinned") == ["p__added", "p__echo"]
+    assert (await client.get("/tools/p__echo")).json()["description"] == "echo something else"
     assert (await client.post("/admin/upstreams/pinned/approve", json={"tools": ["p__echo"]})).status_code == 404
     assert (await client.post("/admin/upstreams/pinned/refresh")).json()["hidden"] == []
     assert "p__echo" in await list_names(client, "upstream:pinned")

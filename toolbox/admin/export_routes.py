@@ -61,7 +61,7 @@ async def export_all(
     }
     if "upstreams:write" in caller.scopes:
         stored = await upstreams.repository.read_all()
-        head["upstreams"] = [to_detail(one, None) for one in stored.values()]
+        head["upstreams"] = [to_detail(one, None, []) for one in stored.values()]
     if "keys:write" in caller.scopes:
         head["keys"] = await _read_keys(keys)
 

@@ -15,7 +15,8 @@ from toolbox.errors import InvalidRequest
 
 if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
     from toolbox.services import Services
-    from toolbox.tools.management import Draft, ManagedTool, Match
+    from toolbox.tools.managed import ManagedTool, Match
+    from toolbox.tools.management import Draft
 
 T = TypeVar("T")
 
@@ -88,9 +89,10 @@ def deactivate(name: str, if_match: str | None, as_json: bool) -> None:
 def versions(name: str, number: int | None, as_json: bool) -> None:
     """List the versions of a tool, newest first."""
     if number is not None:
-        _print_changes(_manage(lambda services: services.manager.diff(name, number)), as_json=as_json)
+        changes = _manage(lambda services: services.versions.diff(name, number))
+        _print_changes(msgspec.to_builtins(changes), as_json=as_json)
         return
-    found = _manage(lambda services: services.manager.list_versions(name))
+    found = _manage(lambda services: services.versions.list_versions(name))
     if as_json:
         print_json(found)
         return
@@ -113,7 +115,9 @@ def versions(name: str, number: int | None, as_json: bool) -> None:
 @json_option
 def rollback(name: str, version: int, if_match: str | None, as_json: bool) -> None:
     """Put an earlier version in force; a tool of a plugin or an upstream is pinned to it."""
-    _change(lambda services, match: services.manager.roll_back(name, version, local_caller(), match), if_match, as_json)
+    _change(
+        lambda services, match: services.versions.roll_back(name, version, local_caller(), match), if_match, as_json
+    )
 
 
 @click.command()
@@ -123,7 +127,7 @@ def rollback(name: str, version: int, if_match: str | None, as_json: bool) -> No
 @json_option
 def pin(name: str, version: int | None, if_match: str | None, as_json: bool) -> None:
     """Keep a tool at a version, or at the one that it has, whatever its source offers."""
-    _change(lambda services, match: services.manager.pin(name, version, local_caller(), match), if_match, as_json)
+    _change(lambda services, match: services.versions.pin(name, version, local_caller(), match), if_match, as_json)
 
 
 @click.command()
@@ -132,7 +136,7 @@ def pin(name: str, version: int | None, if_match: str | None, as_json: bool) -> 
 @json_option
 def unpin(name: str, if_match: str | None, as_json: bool) -> None:
     """Let a tool follow its source again."""
-    _change(lambda services, match: services.manager.unpin(name, local_caller(), match), if_match, as_json)
+    _change(lambda services, match: services.versions.unpin(name, local_caller(), match), if_match, as_json)
 
 
 @click.command()
@@ -189,19 +193,14 @@ def list_approvals(as_json: bool) -> None:
     """What waits: the difference to what is in force, and what lint finds in it."""
 
     async def work(services: "Services") -> Any:
-        from toolbox.tools.admin_routes import read_approvals
+        return await services.approvals.list_waiting()
 
-        return await read_approvals(services.manager, services.database)
-
-    found = _manage(work)
+    found = msgspec.to_builtins(_manage(work))
     if as_json:
         print_json(found)
         return
-    for one in found:
-        click.echo(f"{one.tool} version {one.version} of {one.source}{' (new)' if one.is_new else ''}")
-        _print_changes(one.changes, as_json=False)
-        for finding in one.findings:
-            click.echo(f"  ! {finding.rule.replace('_', ' ')} at {finding.where}: {finding.message}")
+    for waiting in found:
+        print_waiting(waiting)
     click.echo(f"{count(len(found), 'version')} to approve or reject")
 
 
@@ -210,7 +209,7 @@ def list_approvals(as_json: bool) -> None:
 @click.argument("version", type=click.IntRange(1))
 def approve(name: str, version: int) -> None:
     """Put a version in force that was held back."""
-    _manage(lambda services: services.manager.approve(name, version, local_caller()))
+    _manage(lambda services: services.approvals.approve(name, version, local_caller()))
     click.echo(f"{name}: version {version} is in force")
 
 
@@ -219,7 +218,7 @@ def approve(name: str, version: int) -> None:
 @click.argument("version", type=click.IntRange(1))
 def reject(name: str, version: int) -> None:
     """Keep a version out that was held back."""
-    _manage(lambda services: services.manager.reject(name, version, local_caller()))
+    _manage(lambda services: services.approvals.reject(name, version, local_caller()))
     click.echo(f"{name}: version {version} is rejected")
 
 
@@ -286,7 +285,7 @@ def _change(change: "Callable[[Services, Match], Awaitable[ManagedTool]]", if_ma
 
 
 def _match(if_match: str | None) -> "Match":
-    from toolbox.tools.management import require_match
+    from toolbox.tools.managed import require_match
 
     return require_match(if_match)
 
@@ -317,12 +316,20 @@ def _print_state(managed: "ManagedTool", *, as_json: bool) -> None:
             click.echo(f"{name}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}")
 
 
+def print_waiting(waiting: dict[str, Any]) -> None:
+    """A version that waits for approval: what would change, and what lint finds in it."""
+    click.echo(f"{waiting['tool']} version {waiting['version']} waits{' (new)' if waiting['is_new'] else ''}")
+    _print_changes(waiting["changes"], as_json=False)
+    for finding in waiting["findings"]:
+        click.echo(f"  ! {finding['rule'].replace('_', ' ')} at {finding['where']}: {finding['message']}")
+
+
 def _print_changes(changes: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(changes)
         return
     for change in changes:
-        for sign, value in (("-", change.before), ("+", change.after)):
-            if value is not msgspec.UNSET:
-                click.echo(f"  {sign} {change.path}: {msgspec.json.encode(value).decode()[:500]}")
+        for sign, side in (("-", "before"), ("+", "after")):
+            if side in change:
+                click.echo(f"  {sign} {change['path']}: {msgspec.json.encode(change[side]).decode()[:500]}")
     sys.stdout.flush()

@@ -10,11 +10,13 @@ import click
 import msgspec
 
 from toolbox.cli.backend import Backend, Remote, find_server_url, local_caller, local_settings, open_local, run
+from toolbox.cli.managing import print_waiting
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest, ToolboxError
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
+    from toolbox.services import Services
     from toolbox.upstreams.hosts import FoundServers
     from toolbox.upstreams.service import UpstreamService
 
@@ -52,7 +54,7 @@ def list_(url: str | None, as_json: bool) -> None:
 @json_option
 def show(name: str, url: str | None, as_json: bool) -> None:
     """Look at one upstream: its configuration without secrets, its server, and what waits for approval."""
-    found = _work(url, ("GET", f"/{quote(name, safe='')}"), lambda service: _show(service, name))
+    found = _work(url, ("GET", f"/{quote(name, safe='')}"), lambda services: _show(services, name))
     if as_json:
         print_json(found)
         return
@@ -65,9 +67,7 @@ def show(name: str, url: str | None, as_json: bool) -> None:
     for left_out in found["left_out"]:
         click.echo(f"left out: {left_out['tool']}: {left_out['reason']}")
     for change in found["changes"]:
-        click.echo(f"waits for approval: {change['name']}{'' if change['before'] else ' (new)'}")
-        for line in _differences(change):
-            click.echo(f"  {line}")
+        print_waiting(change)
 
 
 @upstreams.command()
@@ -77,8 +77,8 @@ def show(name: str, url: str | None, as_json: bool) -> None:
 def logs(name: str, lines: int, url: str | None) -> None:
     """Show what an upstream wrote on the server that runs."""
 
-    async def read(service: "UpstreamService") -> Any:
-        return {"lines": await service.logs(name, lines)}
+    async def read(services: "Services") -> Any:
+        return {"lines": await services.upstreams.logs(name, lines)}
 
     found = _work(url, ("GET", f"/{quote(name, safe='')}/logs?lines={lines}"), read)
     for line in found["lines"]:
@@ -90,7 +90,9 @@ def logs(name: str, lines: int, url: str | None) -> None:
 @url_option
 def refresh(name: str, url: str | None) -> None:
     """Read what an upstream offers now, and bring the catalogue to that."""
-    done = _work(url, ("POST", f"/{quote(name, safe='')}/refresh"), lambda service: service.refresh(name, anew=True))
+    done = _work(
+        url, ("POST", f"/{quote(name, safe='')}/refresh"), lambda services: services.upstreams.refresh(name, anew=True)
+    )
     parts = [f"{len(done[what])} {what}" for what in ("added", "updated", "shown", "hidden", "pending")]
     click.echo(f"{name}: {', '.join(parts)}, {done['unchanged']} unchanged")
 
@@ -100,10 +102,12 @@ def refresh(name: str, url: str | None) -> None:
 @click.argument("tools", nargs=-1)
 @url_option
 def approve(name: str, tools: tuple[str, ...], url: str | None) -> None:
-    """Take over changed TOOLS that wait for approval, or all of them."""
+    """Put changed TOOLS in force that wait for approval, or all of them."""
 
-    async def work(service: "UpstreamService") -> Any:
-        return {"tools": await service.approve(name, tools or None, caller=local_caller())}
+    async def work(services: "Services") -> Any:
+        await services.upstreams.get(name)
+        source = f"upstream:{name}"
+        return {"tools": await services.approvals.approve_source(source, tools or None, local_caller())}
 
     body = {"tools": list(tools)} if tools else {}
     done = _work(url, ("POST", f"/{quote(name, safe='')}/approve", body), work)
@@ -115,7 +119,11 @@ def approve(name: str, tools: tuple[str, ...], url: str | None) -> None:
 @url_option
 def remove(name: str, url: str | None) -> None:
     """Remove an upstream and its tools; the history of calls stays."""
-    _work(url, ("DELETE", f"/{quote(name, safe='')}"), lambda service: service.delete(name, caller=local_caller()))
+    _work(
+        url,
+        ("DELETE", f"/{quote(name, safe='')}"),
+        lambda services: services.upstreams.delete(name, caller=local_caller()),
+    )
     click.echo(f"{name}: removed")
 
 
@@ -124,11 +132,11 @@ def _define(command: str, text: str, done: str) -> None:
     @click.argument("name")
     @url_option
     def told(name: str, url: str | None) -> None:
-        async def work(service: "UpstreamService") -> None:
+        async def work(services: "Services") -> None:
             if command in {"enable", "disable"}:
-                await service.set_enabled(name, enabled=command == "enable", caller=local_caller())
+                await services.upstreams.set_enabled(name, enabled=command == "enable", caller=local_caller())
             else:
-                await service.tell(name, command, caller=local_caller())  # type: ignore[arg-type]
+                await services.upstreams.tell(name, command, caller=local_caller())  # type: ignore[arg-type]
 
         _work(url, ("POST", f"/{quote(name, safe='')}/{command}"), work)
         click.echo(f"{name}: {done}")
@@ -209,42 +217,33 @@ async def _refresh_all(service: "UpstreamService", names: list[str]) -> dict[str
     return {name: problem for name, problem in zip(names, said, strict=True) if problem}
 
 
-def _work(url: str | None, request: tuple[Any, ...], here: "Callable[[UpstreamService], Awaitable[Any]]") -> Any:
+def _work(url: str | None, request: tuple[Any, ...], here: "Callable[[Services], Awaitable[Any]]") -> Any:
     """Ask the server that runs, or do it here."""
     method, path, *body = request
 
     async def work(backend: Backend) -> Any:
         if isinstance(backend, Remote):
             return await backend.ask(method, f"/admin/upstreams{path}", body[0] if body else None)
-        done = await here(backend.services.upstreams)  # type: ignore[attr-defined]
+        done = await here(backend.services)  # type: ignore[attr-defined]
         return msgspec.json.decode(msgspec.json.encode(done))
 
     return run(url, "upstreams", work)
 
 
-async def _list(service: "UpstreamService") -> Any:
+async def _list(services: "Services") -> Any:
     from toolbox.upstreams.schemas import to_summary
 
-    return [to_summary(stored, None) for stored in (await service.repository.read_all()).values()]
+    return [to_summary(stored, None) for stored in (await services.upstreams.repository.read_all()).values()]
 
 
-async def _show(service: "UpstreamService", name: str) -> Any:
+async def _show(services: "Services", name: str) -> Any:
     from toolbox.upstreams.schemas import to_detail
 
-    return to_detail(await service.get(name), None)
+    stored = await services.upstreams.get(name)
+    return to_detail(stored, None, await services.approvals.list_waiting(f"upstream:{name}"))
 
 
 def _state(found: dict[str, Any]) -> str:
     if not found["enabled"]:
         return "disabled"
     return found["here"]["state"] if found["here"] else "not running"
-
-
-def _differences(change: dict[str, Any]) -> list[str]:
-    """What is not as it was, member by member."""
-    before, after = change["before"] or {}, change["after"]
-    return [
-        f"{name}: {msgspec.json.encode(before.get(name)).decode()[:300]} -> {msgspec.json.encode(value).decode()[:300]}"
-        for name, value in after.items()
-        if before and before.get(name) != value
-    ]

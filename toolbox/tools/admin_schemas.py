@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolbox.definitions import Moment, ToolAnnotations, ToolDefinition, ToolExample
 from toolbox.tools.changes import Change
 from toolbox.tools.lint import Finding
-from toolbox.tools.management import Approval, Draft, ManagedTool
+from toolbox.tools.managed import ManagedTool
+from toolbox.tools.management import Draft
 from toolbox.tools.repository import Review
 from toolbox.tools.schemas import ShortText, Tags, ToolDetail, to_detail
 
@@ -134,22 +135,3 @@ def to_line(managed: ManagedTool) -> dict[str, Any]:
     if managed.implementation is not None:
         line["implementation"] = managed.implementation
     return line | ({"active": False} if managed.is_switched_off else {})
-
-
-def to_plain(raw: Raw | None) -> Any:
-    """JSON as it is stored, read."""
-    return None if raw is None else msgspec.json.decode(raw)
-
-
-def to_waiting(approval: Approval, changes: list[Change], findings: list[Finding]) -> WaitingVersion:
-    """A version that waits, as operators see it."""
-    return WaitingVersion(
-        tool=approval.tool,
-        source=approval.source,
-        version=approval.number,
-        offered_at=approval.offered_at,
-        is_new=approval.is_new,
-        changes=changes,
-        findings=findings,
-        definition=to_plain(approval.definition) if approval.is_new else UNSET,
-    )

@@ -6,7 +6,8 @@ import msgspec
 
 from toolbox.errors import InvalidDefinition, TooLarge
 from toolbox.tools.admin_schemas import ToolDraft
-from toolbox.tools.management import Draft, ManagedTool, ToolManager
+from toolbox.tools.managed import ManagedTool
+from toolbox.tools.management import Draft, ToolManager
 
 MAX_SAID = 20
 """Lines that an error names."""

@@ -73,8 +73,3 @@ async def read_names(database: Database) -> KnownNames:
     """The names of all active tools. With 100,000 it takes seconds to make, so it is made in a thread."""
     rows = await database.fetch("select name, source from tools where active")
     return await asyncio.to_thread(KnownNames, {row["name"]: row["source"] for row in rows})
-
-
-def decode(definition: bytes | msgspec.Raw) -> ToolDefinition:
-    """A definition as versions keep it."""
-    return msgspec.json.decode(definition, type=ToolDefinition)

@@ -126,7 +126,7 @@ class IndexedTool(Struct, frozen=True):
     """Fingerprints of what was offered and is not in force: it waits, was rejected, or the tool is pinned."""
 
 
-_INDEXED = """
+INDEXED = """
     id, name, source, source_version, fingerprint, is_offered, is_pinned, array(
         select v.fingerprint from tool_versions v
         where v.tool_id = tools.id and v.review in ('waiting', 'rejected', 'pinned')
@@ -219,13 +219,13 @@ class ToolRepository:
         """What is known of the tools of some sources, or with some names."""
         rows = await self._database.fetch(
             f"""
-            select {_INDEXED} from tools
+            select {INDEXED} from tools
             where ($1 <> '' and source like $1 || '%') or name = any($2::text[])
             """,
             source_prefix,
             list(names),
         )
-        return [IndexedTool(**{**row, "withheld": tuple(row["withheld"])}) for row in rows]
+        return [to_indexed(row) for row in rows]
 
     async def read_kept_out(self) -> frozenset[str]:
         """The tools that an operator has switched off, or has yet to approve: whoever offers them, nobody runs them."""
@@ -266,6 +266,12 @@ class ToolRepository:
     async def read_names(self) -> set[str]:
         """Every name that is taken, by active and inactive tools."""
         return {row["name"] for row in await self._database.fetch("select name from tools")}
+
+
+def to_indexed(row: Mapping[str, Any]) -> IndexedTool:
+    """A row of INDEXED."""
+    fields = {name: row[name] for name in IndexedTool.__struct_fields__}
+    return IndexedTool(**fields | {"withheld": tuple(row["withheld"])})
 
 
 async def write_tools(

@@ -1,15 +1,14 @@
 """REST for operators: toolsets, each defined, replaced and deleted as a whole."""
 
-import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from litestar import Response, Router, delete, get, put
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, JSONBody, PathParameter
+from litestar.params import JSONBody, PathParameter
 from msgspec import Struct
 
+from toolbox.answers import IfMatch, IfNoneMatch, allows, answer_json, make_etag
 from toolbox.auth.callers import Caller
 from toolbox.definitions import Moment
 from toolbox.errors import PreconditionFailed
@@ -18,12 +17,6 @@ from toolbox.toolsets.schemas import Toolset, ToolsetDefinition
 from toolbox.toolsets.service import Match, ToolsetService
 
 ToolsetKey = Annotated[str, PathParameter(min_length=1, max_length=256)]
-IfMatch = Annotated[
-    str | None, HeaderParameter(name="If-Match", max_length=1000, description="The ETag that the change is based on.")
-]
-IfNoneMatch = Annotated[
-    str | None, HeaderParameter(name="If-None-Match", max_length=1000, description="`*`: only if there is none yet.")
-]
 FIRST_TOOLS = 100
 
 
@@ -49,7 +42,7 @@ class ToolsetState(Struct, frozen=True, kw_only=True):
 async def list_toolsets(toolsets: NamedDependency[ToolsetService]) -> Response[bytes]:
     """All toolsets in the order of their names, without their tools."""
     found = await toolsets.repository.list_toolsets()
-    return _json([_to_state(toolset, []) for toolset in found])
+    return answer_json([_to_state(toolset, []) for toolset in found])
 
 
 @get(
@@ -108,18 +101,14 @@ async def delete_toolset(
 
 def find_etag(toolset: Toolset) -> str:
     """Another one after each change of the definition; members that come and go change nothing."""
-    state = msgspec.json.encode([toolset.name, toolset.updated_at, toolset.definition])
-    return f'"{hashlib.blake2b(state, digest_size=8).hexdigest()}"'
+    return make_etag(toolset.name, toolset.updated_at, toolset.definition)
 
 
 def _match(if_match: str | None, if_none_match: str | None) -> Match:
     def check(toolset: Toolset | None) -> None:
         if if_none_match is not None and toolset is not None:
             raise PreconditionFailed(f"there is a toolset {toolset.name!r} already")
-        if if_match is None or (toolset is not None and if_match.strip() == "*"):
-            return
-        wanted = {part.strip().removeprefix("W/") for part in if_match.split(",")}
-        if toolset is None or find_etag(toolset) not in wanted:
+        if not allows(if_match, find_etag(toolset) if toolset else None):
             raise PreconditionFailed("the toolset has changed since you read it: read it again")
 
     return check
@@ -142,12 +131,7 @@ async def _answer(toolsets: ToolsetService, name: str, status: int = 200) -> Res
     toolset = await toolsets.get(name)
     members = await toolsets.repository.read_members(toolset.id, after="", limit=FIRST_TOOLS)
     state = _to_state(toolset, [tool.name for tool in members.tools])
-    return _json(state, status, {"ETag": find_etag(toolset)})
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
-    body = msgspec.json.encode(value)
-    return Response(body, status_code=status, media_type="application/json", headers=headers or {})
+    return answer_json(state, status, {"ETag": find_etag(toolset)})
 
 
 router = Router("/", route_handlers=[list_toolsets, get_toolset, put_toolset, delete_toolset], tags=["admin"])

@@ -1,10 +1,10 @@
 """The tools of an upstream in the catalogue: written whole or not at all, one process at a time.
 
-What has gone is hidden, not deleted. What an upstream is not trusted to change by itself waits, hidden, until somebody
-approves it, with what it was before beside it.
+What has gone is hidden, not deleted. What an upstream is not trusted to change by itself waits as a version that is not
+in force, until somebody approves it (`toolbox.tools.approvals`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,15 +18,10 @@ from toolbox.events import notify
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
 from toolbox.tools.policies import read_policies
-from toolbox.tools.repository import set_active, write_tools
+from toolbox.tools.repository import INDEXED, IndexedTool, set_active, to_indexed, write_tools
+from toolbox.tools.sync import Decision, decide, withhold
 from toolbox.upstreams.discovery import Offer, read_offer
-from toolbox.upstreams.repository import (
-    Discovered,
-    PendingTool,
-    lock_upstream,
-    write_discovered,
-    write_pending,
-)
+from toolbox.upstreams.repository import Discovered, lock_upstream, write_discovered
 from toolbox.upstreams.tool import SOURCE
 
 
@@ -46,25 +41,6 @@ class Changes(Struct, frozen=True, kw_only=True):
         return not (self.added or self.updated or self.shown or self.hidden or self.pending)
 
 
-class _Known(Struct, frozen=True):
-    """A tool of the upstream that is in the catalogue."""
-
-    id: int
-    name: str
-    tool: str
-    fingerprint: bytes
-    is_offered: bool
-    is_pinned: bool
-
-
-class _Plan(Struct, frozen=True):
-    write: list[ToolDefinition]
-    show: list[_Known]
-    hide: list[_Known]
-    pending: dict[str, PendingTool]
-    unchanged: int
-
-
 async def store_offer(
     database: Database, upstream: Upstream, tools: Sequence[Mapping[str, Any]], found: Discovered
 ) -> Changes:
@@ -79,31 +55,29 @@ async def store_offer(
         stored = await lock_upstream(connection, upstream.name)
         if stored is None:
             raise NotFound(f"there is no upstream {upstream.name!r} any more")
-        known = await _read_known(connection, source)
-        offer = await _read_free(connection, upstream, tools, source, known)
-        trust = "reviewed" if holds else upstream.trust
-        plan = _make_plan(trust, offer, known, await _read_definitions(connection, source))
-        await write_tools(
-            connection, plan.write, source=source, source_version="", implementations=offer.implementations
-        )
-        await set_active(connection, [tool.id for tool in plan.show], active=True)
-        await set_active(connection, [tool.id for tool in plan.hide], active=False)
-        names = {tool.name for tool in known}
+        names, known = await _read_known(connection, source)
+        offer = await _read_free(connection, upstream, tools, source, names)
+        chosen: dict[Decision, list[ToolDefinition]] = {"write": [], "withhold": [], "show": [], "keep": []}
+        for definition in offer.definitions:
+            row = known.get(definition.name)
+            offered = fingerprint(definition, offer.implementations[definition.name])
+            chosen[decide(row, offered, holds=holds or _waits(upstream, row))].append(definition)
+        there = {definition.name for definition in offer.definitions}
+        hide = [tool for tool in known.values() if tool.is_offered and tool.name not in there]
+        given: Any = {"source": source, "source_version": "", "implementations": offer.implementations}
+        await write_tools(connection, chosen["write"], **given)
+        await withhold(connection, chosen["withhold"], known, **given)
+        await set_active(connection, [known[each.name].id for each in chosen["show"]], active=True)
+        await set_active(connection, [tool.id for tool in hide], active=False)
         changes = Changes(
-            added=tuple(each.name for each in plan.write if each.name not in names),
-            updated=tuple(each.name for each in plan.write if each.name in names),
-            shown=tuple(tool.name for tool in plan.show),
-            hidden=tuple(tool.name for tool in plan.hide),
-            pending=tuple(name for name in plan.pending if name not in stored.pending),
-            unchanged=plan.unchanged,
+            added=tuple(each.name for each in chosen["write"] if each.name not in known),
+            updated=tuple(each.name for each in chosen["write"] if each.name in known),
+            shown=tuple(each.name for each in chosen["show"]),
+            hidden=tuple(tool.name for tool in hide),
+            pending=tuple(each.name for each in chosen["withhold"]),
+            unchanged=len(chosen["keep"]),
         )
-        found = msgspec.structs.replace(
-            found,
-            left_out=offer.left_out,
-            pending=plan.pending,
-            tools=len(plan.write) + len(plan.show) + plan.unchanged,
-        )
-        await write_discovered(connection, upstream, found)
+        await write_discovered(connection, upstream, msgspec.structs.replace(found, left_out=offer.left_out))
         for kind, had, has in (
             (
                 "resources",
@@ -119,40 +93,15 @@ async def store_offer(
     return changes
 
 
-async def approve_tools(database: Database, name: str, wanted: Collection[str] | None, *, caller: str) -> list[str]:
-    """Take over what waits for approval, all of it or the named tools; gives back their names.
-
-    Raises:
-        NotFound: There is no such upstream, or nothing of this name waits.
-    """
-    source = SOURCE + name
-    async with database.lock(SYNC_LOCK), database.transaction() as connection:
-        stored = await lock_upstream(connection, name)
-        if stored is None:
-            raise NotFound(f"there is no upstream {name[:100]!r}")
-        chosen = sorted(stored.pending) if wanted is None else sorted(set(wanted))
-        if missing := [tool for tool in chosen if tool not in stored.pending]:
-            raise NotFound(f"nothing of {missing[0][:100]!r} waits for approval")
-        await write_tools(
-            connection,
-            [stored.pending[tool].definition for tool in chosen],
-            source=source,
-            source_version="",
-            implementations={tool: stored.pending[tool].implementation for tool in chosen},
-        )
-        left = {tool: pending for tool, pending in stored.pending.items() if tool not in chosen}
-        await write_pending(connection, name, left, await _count_active(connection, source))
-        before = {tool: stored.pending[tool].before for tool in chosen}
-        after = {tool: stored.pending[tool].definition for tool in chosen}
-        await record(connection, AuditEntry(caller, "upstream.approved", "upstream", name, before, after))
-    return chosen
+def _waits(upstream: Upstream, row: IndexedTool | None) -> bool:
+    """Whether the upstream may not by itself bring a tool that is new, or change one that is there."""
+    return upstream.trust == "reviewed" or (upstream.trust == "pinned" and row is not None)
 
 
 async def hide_tools(connection: Connection, name: str) -> None:
     """Hide all tools of an upstream."""
-    await set_active(
-        connection, [tool.id for tool in await _read_known(connection, SOURCE + name) if tool.is_offered], active=False
-    )
+    _, known = await _read_known(connection, SOURCE + name)
+    await set_active(connection, [tool.id for tool in known.values() if tool.is_offered], active=False)
 
 
 async def delete_tools(connection: Connection, name: str) -> None:
@@ -163,34 +112,20 @@ async def delete_tools(connection: Connection, name: str) -> None:
         await notify(connection, "tools")
 
 
-async def _read_known(connection: Connection, source: str) -> list[_Known]:
+async def _read_known(connection: Connection, source: str) -> tuple[dict[str, str], dict[str, IndexedTool]]:
+    """The tools that the catalogue has of it: names by those that the server uses, and what is known of each."""
     rows = await connection.fetch(
-        """
-        select id, name, coalesce(implementation->>'tool', name) as tool, fingerprint, is_offered, is_pinned from tools
-        where source = $1 order by name
-        """,
+        f"select {INDEXED}, coalesce(implementation->>'tool', name) as tool from tools where source = $1 order by name",
         source,
     )
-    return [_Known(**row) for row in rows]
-
-
-async def _read_definitions(connection: Connection, source: str) -> dict[str, ToolDefinition]:
-    """The newest definition of each tool, for comparison by whoever approves."""
-    rows = await connection.fetch(
-        """
-        select distinct on (v.tool_id) t.name, v.definition from tool_versions v join tools t on t.id = v.tool_id
-        where t.source = $1 order by v.tool_id, v.number desc
-        """,
-        source,
-    )
-    return {row["name"]: msgspec.json.decode(row["definition"], type=ToolDefinition) for row in rows}
+    return {row["tool"]: row["name"] for row in rows}, {row["name"]: to_indexed(row) for row in rows}
 
 
 async def _read_free(
-    connection: Connection, upstream: Upstream, tools: Sequence[Mapping[str, Any]], source: str, known: list[_Known]
+    connection: Connection, upstream: Upstream, tools: Sequence[Mapping[str, Any]], source: str, names: dict[str, str]
 ) -> Offer:
     """The offer, under names that are free."""
-    names, taken = {tool.tool: tool.name for tool in known}, set[str]()
+    taken = set[str]()
     while True:
         offer = read_offer(upstream, tools, taken=taken, known=names)
         rows = await connection.fetch(
@@ -202,31 +137,3 @@ async def _read_free(
         if not clashes:
             return offer
         taken |= clashes
-
-
-def _make_plan(trust: str, offer: Offer, known: list[_Known], definitions: Mapping[str, ToolDefinition]) -> _Plan:
-    """Decide what to do; an upstream that was never read may offer whatever it has, unless everything is reviewed."""
-    rows = {tool.name: tool for tool in known}
-    write, show, pending, unchanged, kept = list[ToolDefinition](), list[_Known](), dict[str, PendingTool](), 0, set()
-    for definition in offer.definitions:
-        name, implementation = definition.name, offer.implementations[definition.name]
-        row = rows.get(name)
-        if row is not None and row.fingerprint == fingerprint(definition, implementation):
-            kept.add(name)
-            unchanged += row.is_offered
-            if not row.is_offered:
-                show.append(row)
-        elif row is not None and row.is_pinned:  # an operator wants it as it is
-            kept.add(name)
-            unchanged += 1
-        elif trust == "reviewed" or (trust == "pinned" and row is not None):
-            pending[name] = PendingTool(definition, implementation, definitions.get(name) if row else None)
-        else:
-            kept.add(name)
-            write.append(definition)
-    hide = [tool for tool in known if tool.is_offered and tool.name not in kept]
-    return _Plan(write, show, hide, pending, unchanged)
-
-
-async def _count_active(connection: Connection, source: str) -> int:
-    return int(await connection.fetchval("select count(*) from tools where source = $1 and active", source))

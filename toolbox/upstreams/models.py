@@ -9,7 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class UpstreamRow(DefaultBase):
-    """An upstream; `read_for` is the fingerprint of the configuration for which its lists were read."""
+    """An upstream; `read_for` is the fingerprint of the configuration for which its lists were read.
+
+    `pending` and `tools` are for replicas of an earlier version during a roll-out, and go with the next release.
+    """
 
     __tablename__ = "upstreams"
 

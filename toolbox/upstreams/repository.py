@@ -9,18 +9,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from toolbox.database import Connection, Database
-from toolbox.definitions import ToolDefinition, Upstream
+from toolbox.definitions import Upstream
 from toolbox.events import notify
 from toolbox.upstreams.client import ServerInfo
 from toolbox.upstreams.discovery import LeftOut
-
-
-class PendingTool(Struct, frozen=True):
-    """A tool that somebody has to approve: as it was, if it was there, and as the server has it now."""
-
-    definition: ToolDefinition
-    implementation: dict[str, Any]
-    before: ToolDefinition | None = None
 
 
 class Offers(Struct, frozen=True):
@@ -39,8 +31,10 @@ class StoredUpstream(Struct, frozen=True, kw_only=True):
     server: ServerInfo | None
     offers: Offers
     left_out: list[LeftOut]
-    pending: dict[str, PendingTool]
     tools: int
+    """How many of its tools are in force."""
+    pending: int
+    """How many wait for approval, new or changed."""
     problem: str | None
     read_for: bytes | None
     read_at: datetime | None
@@ -59,13 +53,14 @@ class Discovered(Struct, frozen=True, kw_only=True):
     server: ServerInfo | None
     offers: Offers
     left_out: Sequence[LeftOut] = ()
-    pending: Mapping[str, PendingTool] = {}
-    tools: int = 0
 
 
-_COLUMNS = (
-    "config, origin, server, offers, left_out, pending, tools, problem, read_for, read_at, created_at, updated_at"
-)
+_COLUMNS = """
+    config, origin, server, offers, left_out, problem, read_for, read_at, created_at, updated_at,
+    (select count(*) from tools t where t.source = 'upstream:' || upstreams.name and t.active) as tools,
+    (select count(distinct v.tool_id) from tool_versions v join tools t on t.id = v.tool_id
+     where v.review = 'waiting' and t.source = 'upstream:' || upstreams.name) as pending
+"""
 _IRRELEVANT = ("enabled", "title", "description", "idle_seconds", "refresh_seconds", "concurrency", "restarts")
 
 
@@ -141,27 +136,16 @@ async def write_discovered(connection: Connection, upstream: Upstream, found: Di
     """Keep what was read of a server."""
     await connection.execute(
         """
-        update upstreams set server = $2, offers = $3, left_out = $4, pending = $5, tools = $6, read_for = $7,
-            read_at = now(), problem = null
+        update upstreams set server = $2, offers = $3, left_out = $4, read_for = $5, read_at = now(), problem = null
         where name = $1
         """,
         upstream.name,
         found.server,
         found.offers,
         list(found.left_out),
-        dict(found.pending),
-        found.tools,
         fingerprint(upstream),
     )
     await notify(connection, "upstreams", upstream.name)
-
-
-async def write_pending(connection: Connection, name: str, pending: Mapping[str, PendingTool], tools: int) -> None:
-    """Keep what still has to be approved, and how many tools are offered now."""
-    await connection.execute(
-        "update upstreams set pending = $2, tools = $3 where name = $1", name, dict(pending), tools
-    )
-    await notify(connection, "upstreams", name)
 
 
 def _to_stored(row: Mapping[str, Any]) -> StoredUpstream:
@@ -177,8 +161,8 @@ def _to_stored(row: Mapping[str, Any]) -> StoredUpstream:
         server=read("server", ServerInfo, None),
         offers=read("offers", Offers, Offers()),
         left_out=read("left_out", list[LeftOut], []),
-        pending=read("pending", dict[str, PendingTool], {}),
         tools=row["tools"],
+        pending=row["pending"],
         problem=row["problem"],
         read_for=row["read_for"],
         read_at=row["read_at"],

@@ -11,6 +11,7 @@ from toolbox.auth.callers import Caller
 from toolbox.definitions import Upstream
 from toolbox.errors import InvalidRequest
 from toolbox.problems import problem_responses
+from toolbox.tools.approvals import Approvals
 from toolbox.upstreams.catalogue import Changes
 from toolbox.upstreams.hosts import read_servers
 from toolbox.upstreams.schemas import (
@@ -24,6 +25,7 @@ from toolbox.upstreams.schemas import (
     to_summary,
 )
 from toolbox.upstreams.service import UpstreamService, upstream_not_found
+from toolbox.upstreams.tool import SOURCE
 
 UpstreamName = Annotated[str, PathParameter(min_length=1, max_length=40)]
 ORIGIN = "api"
@@ -38,13 +40,16 @@ async def list_upstreams(upstreams: NamedDependency[UpstreamService]) -> list[Up
 
 @post("/", scope="upstreams:write", summary="Add an upstream", responses=problem_responses(400, 409, 413, 503))
 async def create_upstream(
-    data: JSONBody[Upstream], upstreams: NamedDependency[UpstreamService], caller: NamedDependency[Caller]
+    data: JSONBody[Upstream],
+    upstreams: NamedDependency[UpstreamService],
+    approvals: NamedDependency[Approvals],
+    caller: NamedDependency[Caller],
 ) -> UpstreamDetail:
     """Add an MCP server. Its tools are offered as soon as it has listed them, which is done in the background."""
     if await upstreams.repository.read(data.name) is not None:
         raise InvalidRequest(f"there is an upstream {data.name!r} already; PUT /admin/upstreams/{data.name} changes it")
     await upstreams.put([data], origin=ORIGIN, caller=caller.name)
-    return await _show(upstreams, data.name)
+    return await _show(upstreams, approvals, data.name)
 
 
 @post(
@@ -64,9 +69,11 @@ async def import_upstreams(
 
 
 @get("/{name:str}", scope="tools:read", summary="Look at an upstream", responses=problem_responses(400, 404, 503))
-async def get_upstream(name: UpstreamName, upstreams: NamedDependency[UpstreamService]) -> UpstreamDetail:
+async def get_upstream(
+    name: UpstreamName, upstreams: NamedDependency[UpstreamService], approvals: NamedDependency[Approvals]
+) -> UpstreamDetail:
     """Everything about one upstream; what may be secret in its configuration is shown as `***`."""
-    return await _show(upstreams, name)
+    return await _show(upstreams, approvals, name)
 
 
 @put(
@@ -79,6 +86,7 @@ async def put_upstream(
     name: UpstreamName,
     data: JSONBody[Upstream],
     upstreams: NamedDependency[UpstreamService],
+    approvals: NamedDependency[Approvals],
     caller: NamedDependency[Caller],
 ) -> UpstreamDetail:
     """Replace its configuration; `***` for a variable or header leaves its value as it is."""
@@ -87,7 +95,7 @@ async def put_upstream(
     if await upstreams.repository.read(name) is None:
         raise upstream_not_found(name)
     await upstreams.put([data], origin=ORIGIN, caller=caller.name)
-    return await _show(upstreams, name)
+    return await _show(upstreams, approvals, name)
 
 
 @delete(
@@ -135,10 +143,12 @@ async def approve_tools(
     name: UpstreamName,
     data: JSONBody[ApproveRequest],
     upstreams: NamedDependency[UpstreamService],
+    approvals: NamedDependency[Approvals],
     caller: NamedDependency[Caller],
 ) -> Approved:
-    """Take over what waits for approval, all of it or the named tools."""
-    return Approved(await upstreams.approve(name, data.tools, caller=caller.name))
+    """Put in force what waits for approval, all of it or the named tools."""
+    await upstreams.get(name)
+    return Approved(await approvals.approve_source(SOURCE + name, data.tools, caller.name))
 
 
 async def _tell(upstreams: UpstreamService, name: str, command: str, caller: str) -> UpstreamSummary:
@@ -168,8 +178,9 @@ def _command(command: str, summary: str, description: str) -> Any:
     return handler
 
 
-async def _show(upstreams: UpstreamService, name: str) -> UpstreamDetail:
-    return to_detail(await upstreams.get(name), await upstreams.status(name))
+async def _show(upstreams: UpstreamService, approvals: Approvals, name: str) -> UpstreamDetail:
+    stored = await upstreams.get(name)
+    return to_detail(stored, await upstreams.status(name), await approvals.list_waiting(SOURCE + name))
 
 
 router = Router(

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from toolbox.definitions import Moment, ToolDefinition, Upstream
+from toolbox.definitions import Moment, Upstream
 from toolbox.redaction import Redactor
+from toolbox.tools.admin_schemas import WaitingVersion
 from toolbox.upstreams.client import ServerInfo
 from toolbox.upstreams.config import REFERENCE
 from toolbox.upstreams.discovery import LeftOut
@@ -18,14 +19,6 @@ MASK = "***"
 """Stands for a value that is not shown; written back, it leaves the value as it is."""
 
 _REDACTOR = Redactor()
-
-
-class PendingChange(Struct, frozen=True):
-    """A tool that waits for approval: as it is in the catalogue, if it is there, and as the server has it now."""
-
-    name: str
-    before: ToolDefinition | None
-    after: ToolDefinition
 
 
 class UpstreamSummary(Struct, frozen=True, kw_only=True):
@@ -49,7 +42,7 @@ class UpstreamDetail(UpstreamSummary, frozen=True, kw_only=True):
     config: dict[str, Any]
     server: ServerInfo | None
     left_out: list[LeftOut]
-    changes: list[PendingChange]
+    changes: Annotated[list[WaitingVersion], Meta(description="What waits for approval.")]
     resources: int
     prompts: int
     created_at: Moment
@@ -101,14 +94,14 @@ def to_summary(stored: StoredUpstream, status: Status | None) -> UpstreamSummary
     return UpstreamSummary(**_common(stored, status))
 
 
-def to_detail(stored: StoredUpstream, status: Status | None) -> UpstreamDetail:
+def to_detail(stored: StoredUpstream, status: Status | None, changes: list[WaitingVersion]) -> UpstreamDetail:
     """Everything about an upstream."""
     return UpstreamDetail(
         **_common(stored, status),
         config=mask(stored.upstream),
         server=stored.server,
         left_out=stored.left_out,
-        changes=[PendingChange(name, each.before, each.definition) for name, each in stored.pending.items()],
+        changes=changes,
         resources=len(stored.offers.resources) + len(stored.offers.templates),
         prompts=len(stored.offers.prompts),
         created_at=stored.created_at,
@@ -125,7 +118,7 @@ def _common(stored: StoredUpstream, status: Status | None) -> dict[str, Any]:
         "enabled": upstream.enabled,
         "origin": stored.origin,
         "tools": stored.tools,
-        "pending": len(stored.pending),
+        "pending": stored.pending,
         "problem": stored.problem or (status.problem if status else None),
         "read_at": stored.read_at,
         "here": status,

@@ -17,7 +17,7 @@ from toolbox.errors import InvalidRequest, NotFound, ToolboxError, UpstreamFaile
 from toolbox.events import Event, Events, notify
 from toolbox.queue import Job, Queue
 from toolbox.tools.base import ToolContext
-from toolbox.upstreams.catalogue import Changes, approve_tools, delete_tools, hide_tools, store_offer
+from toolbox.upstreams.catalogue import Changes, delete_tools, hide_tools, store_offer
 from toolbox.upstreams.client import ListKind, ServerError, Session
 from toolbox.upstreams.config import TRUSTED_ORIGINS, Resolver, check_upstream
 from toolbox.upstreams.logs import LogLine
@@ -266,17 +266,6 @@ class UpstreamService:
         if stored is None:
             raise upstream_not_found(name)
         return stored
-
-    async def approve(self, name: str, tools: Collection[str] | None, *, caller: str = ANONYMOUS) -> list[str]:
-        """Take over what waits for approval, all of it or the named tools; gives back their names.
-
-        Raises:
-            NotFound: There is no such upstream, or nothing of this name waits.
-        """
-        approved = await approve_tools(self._database, name, tools, caller=caller)
-        if approved:
-            await self._embed_later()
-        return approved
 
     # Operating.
 
