@@ -21,12 +21,12 @@ from toolbox.tools.client import (
     TASKS_EXTENSION,
     Capability,
     Client,
-    InputRequired,
     LogLevel,
     MissingCapability,
     MissingTasks,
     Question,
     TaskRequired,
+    require_answers,
     require_capability,
 )
 
@@ -145,12 +145,7 @@ class StatelessPeer(_Told):
             MissingCapability: The client did not declare what one of the questions needs.
             InputRequired: Some are missing.
         """
-        missing = {key: question for key, question in questions.items() if key not in self._answers}
-        for question in missing.values():
-            require_capability(self._capabilities, question)
-        if missing:
-            raise InputRequired(missing)
-        return self._answers
+        return require_answers(questions, self._answers, self._capabilities)
 
     @property
     def has_tasks(self) -> bool:

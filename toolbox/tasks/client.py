@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from toolbox.tools.client import Capability, InputRequired, LogLevel, Question, require_capability
+from toolbox.tools.client import Capability, LogLevel, Question, require_answers
 
 REPORT_SECONDS = 1.0
 """Progress is written at most so often; clients do not look more often either."""
@@ -48,12 +48,7 @@ class TaskClient:
             MissingCapability: The client did not declare what one of the questions needs.
             InputRequired: Some are missing.
         """
-        missing = {key: question for key, question in questions.items() if key not in self._answers}
-        for question in missing.values():
-            require_capability(self._capabilities, question)
-        if missing:
-            raise InputRequired(missing)
-        return self._answers
+        return require_answers(questions, self._answers, self._capabilities)
 
     async def become_task(self) -> None:
         """It is one."""

@@ -242,6 +242,23 @@ def require_capability(capabilities: Mapping[str, Raw], question: Question) -> N
             raise MissingCapability(name, "it shows forms, but opens no pages")
 
 
+def require_answers(
+    questions: Mapping[str, Question], answers: Mapping[str, Any], capabilities: Mapping[str, Raw]
+) -> Mapping[str, Any]:
+    """The answers of a client that is asked by ending what asks, and gives them when it begins anew.
+
+    Raises:
+        MissingCapability: The client did not declare what one of the questions needs.
+        InputRequired: Some are missing.
+    """
+    missing = {key: question for key, question in questions.items() if key not in answers}
+    for question in missing.values():
+        require_capability(capabilities, question)
+    if missing:
+        raise InputRequired(missing)
+    return answers
+
+
 def to_input_requests(questions: Mapping[str, Question]) -> dict[str, InputRequest]:
     """Questions as a client gets them that is asked by a result."""
     return {key: InputRequest(METHODS[type(asked)], asked) for key, asked in questions.items()}
