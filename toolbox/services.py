@@ -13,13 +13,8 @@ from uuid import uuid4
 import structlog
 from msgspec import Struct, field
 
-from toolbox.addresses import AddressPolicy
-from toolbox.audit import AuditEntry, record
 from toolbox.auth.authentication import Authenticator
-from toolbox.auth.jwks import Jwks
-from toolbox.auth.key_secrets import KeyDigests
 from toolbox.auth.service import KeyService
-from toolbox.auth.tokens import TokenVerifier
 from toolbox.calls.executor import Executor
 from toolbox.calls.history import History
 from toolbox.calls.results_store import ResultStore
@@ -27,20 +22,19 @@ from toolbox.calls.service import CallService
 from toolbox.database import Database, migrate, open_database, pooler_warning
 from toolbox.embeddings.base import Embedder
 from toolbox.embeddings.cache import CachedEmbedder
-from toolbox.embeddings.observed import ObservedEmbedder
-from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
 from toolbox.events import Event, Events, notify
-from toolbox.index.embeddings import Model, count_pending, find_model, register_model
+from toolbox.index.embeddings import Model, count_pending
 from toolbox.jobs import embed_job, register_jobs
 from toolbox.learning.recorder import UseRecorder
 from toolbox.logs import Level, set_level
 from toolbox.metrics import SYNC_SECONDS, SYNCED_TOOLS, SYNCS
+from toolbox.opening.authenticator import open_authenticator
+from toolbox.opening.embedding import WARM_UP, open_embedding
+from toolbox.opening.kinds import open_kinds
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
-from toolbox.redis import create_redis
 from toolbox.reloads import Reloader, ReloadReport
-from toolbox.seals import load_secrets
 from toolbox.search.service import SearchService
 from toolbox.secrets.store import SecretStore
 from toolbox.secrets.vault import Vault
@@ -49,15 +43,12 @@ from toolbox.tasks.repository import TaskRepository
 from toolbox.tasks.service import TaskService
 from toolbox.tasks.worker import TaskWorker
 from toolbox.tools.approvals import Approvals
-from toolbox.tools.base import ToolContext
-from toolbox.tools.composed import ComposedKind
 from toolbox.tools.exclusions import Exclusions
 from toolbox.tools.findings import LINT
-from toolbox.tools.kinds import Kind, Kinds, LazyKind
+from toolbox.tools.kinds import Kinds
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.managed import ManagedTools
 from toolbox.tools.management import ToolManager
-from toolbox.tools.processes import Workshop
 from toolbox.tools.registry import Registry
 from toolbox.tools.reindex import REINDEX, count_outdated
 from toolbox.tools.replicas import BEAT_SECONDS, Replica
@@ -69,17 +60,11 @@ from toolbox.toolsets.service import ToolsetService
 from toolbox.upstreams.config import Resolver
 from toolbox.upstreams.hosts import FoundServers, read_mcp_servers
 from toolbox.upstreams.service import UpstreamService
-from toolbox.upstreams.tool import KIND as UPSTREAM
-from toolbox.upstreams.tool import UpstreamKind
 
 if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and only an endpoint needs it
     from toolbox.embeddings.endpoint import EndpointEmbedder
 
 logger = structlog.get_logger(__name__)
-
-
-WARM_UP = "warm up"
-"""A text that nobody waits for."""
 
 
 class Services(Struct):
@@ -271,11 +256,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
                 timeout_seconds=settings.db_pool_timeout,
             )
         )
-        endpoint = await stack.enter_async_context(_open_endpoint(settings, database))
-        chosen = endpoint or choose_embedder(settings, plugins.embedders)
-        embedder = ObservedEmbedder(chosen) if chosen else None
-        cache = await stack.enter_async_context(_open_cache(settings, embedder))
-        embed = (await register_model(database, embedder), cache or embedder) if embedder else None
+        embedding = await stack.enter_async_context(open_embedding(settings, database, plugins))
+        embed = embedding.wanted
         if embed is None:
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
         secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
@@ -293,7 +275,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         )
         await stack.enter_async_context(upstreams.running())
         upstreams.register_jobs()
-        kinds = await stack.enter_async_context(_open_kinds(settings, database, secrets, upstreams))
+        kinds = await stack.enter_async_context(open_kinds(settings, database, secrets, upstreams))
         registry, repository = Registry(plugins.tools.values(), kinds.names), ToolRepository(database)
         events.subscribe("tools", lambda _event: registry.forget_stored())
         exclusions = Exclusions(registry, repository, events)
@@ -318,8 +300,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         recorder = UseRecorder(database, embed) if settings.learn_from_use else None
         if recorder:
             await stack.enter_async_context(recorder.running())
-        digests = KeyDigests(*await load_secrets(database, settings.secret_key))
-        keys = KeyService(database, digests)
+        keys, authenticator = await stack.enter_async_context(open_authenticator(settings, database, events))
         calls = CallService(
             ToolLoader(registry, repository, kinds),
             executor,
@@ -343,21 +324,19 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             approvals=Approvals(managed),
             toolsets=ToolsetService(database),
             upstreams=upstreams,
-            search=SearchService(database, await _find_complete(database, embed, plugins), recorder=recorder),
+            search=SearchService(database, embedding.complete, recorder=recorder),
             calls=calls,
             tasks=TaskService(database, queue),
             history=history,
             events=events,
             queue=queue,
             keys=keys,
-            authenticator=Authenticator(
-                settings, keys.repository, digests, events, await stack.enter_async_context(_open_tokens(settings))
-            ),
+            authenticator=authenticator,
             embed=embed,
             warnings=warnings,
             started_at=datetime.now(UTC),
-            cache=cache,
-            endpoint=endpoint,
+            cache=embedding.cache,
+            endpoint=embedding.endpoint,
             mcp_servers=mcp_servers,
         )
         services.reloader = Reloader(plugins, settings)
@@ -369,63 +348,6 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
 async def _embed_later(queue: Queue, embed: tuple[Model, Embedder] | None) -> None:
     if embed:
         await queue.enqueue(embed_job(embed[0]), key=embed_job(embed[0]))
-
-
-@contextlib.asynccontextmanager
-async def _open_kinds(
-    settings: Settings, database: Database, secrets: SecretStore, upstreams: UpstreamService
-) -> AsyncIterator[Kinds]:
-    """The kinds of tools that can be stored, and run on every replica."""
-    policy = AddressPolicy(settings.allowed_private_networks)
-    async with contextlib.AsyncExitStack() as stack:
-
-        def make_http() -> Kind:
-            from toolbox.outbound import Outbound
-            from toolbox.tools.http import HttpKind
-
-            outbound = Outbound(policy)
-            stack.push_async_callback(outbound.close)
-            return HttpKind(outbound, secrets)
-
-        def make_command() -> Kind:
-            from toolbox.tools.command import CommandKind
-
-            allowed = settings.allow_custom_commands
-            return CommandKind(workshop, secrets, allowed=allowed, path=os.environ.get("PATH", os.defpath))
-
-        def make_python() -> Kind:
-            from toolbox.tools.python import PythonKind
-
-            return PythonKind(
-                is_enabled=settings.python_executor_enabled,
-                allowed=settings.python_executor_allowed_modules,
-                audit=audit,
-                workshop=workshop,
-                path=os.environ.get("PATH", os.defpath),
-            )
-
-        async def audit(context: ToolContext, function: str) -> None:
-            entry = AuditEntry(
-                context.caller,
-                "python.executed",
-                "tool",
-                context.tool_name,
-                after={"function": function, "execution_id": context.execution_id},
-            )
-            async with database.connection() as connection:
-                await record(connection, entry)
-
-        workshop = Workshop()
-        stack.callback(workshop.close)
-        yield Kinds(
-            {
-                "command": LazyKind(make_command),
-                "composed": ComposedKind(),
-                "http": LazyKind(make_http),
-                "python": LazyKind(make_python),
-                UPSTREAM: UpstreamKind(upstreams.ask),
-            }
-        )
 
 
 def _count_changes(done: SyncReport) -> None:
@@ -485,112 +407,3 @@ async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) 
         said = services.failure
         synced.set()
         await asyncio.sleep(BEAT_SECONDS)
-
-
-async def _find_complete(
-    database: Database, wanted: tuple[Model, Embedder] | None, plugins: Plugins
-) -> tuple[Model, Embedder] | None:
-    """The model to search with at first: another one that is here, if it knows more tools than the wanted one.
-
-    So a change of models costs no search: whoever had the old one goes on with it until the new one is complete.
-    """
-    if wanted is None:
-        return None
-    others = [other for other in plugins.embedders.values() if other.name != wanted[0].name]
-    known = [(model, other) for other in others if (model := await find_model(database, other))]
-    least = await count_pending(database, wanted[0]) if known else 0
-    best = wanted
-    for model, other in known:
-        pending = await count_pending(database, model)
-        if pending < least:
-            best, least = (model, other), pending
-    return best
-
-
-@contextlib.asynccontextmanager
-async def _open_endpoint(settings: Settings, database: Database) -> AsyncIterator["EndpointEmbedder | None"]:
-    """The embedding model behind EMBEDDING_ENDPOINT_URL, whose dimension is known; it need not answer now."""
-    if settings.embedding_endpoint_url is None:
-        yield None
-        return
-    from toolbox.embeddings.endpoint import open_endpoint
-
-    async with open_endpoint(settings) as endpoint:
-        if settings.embedding_dimension is None:
-            await _learn_dimension(endpoint, settings, database)
-        yield endpoint
-
-
-async def _learn_dimension(endpoint: "EndpointEmbedder", settings: Settings, database: Database) -> None:
-    try:
-        await endpoint.embed([WARM_UP], "query")
-    except EmbeddingError as error:
-        known = await database.fetch_row(
-            "select dimensions from models where name = $1 || '@' || dimensions order by id desc limit 1",
-            settings.embedding_model,
-        )
-        if known is None:
-            raise SettingsError(
-                f"the dimension of EMBEDDING_MODEL={settings.embedding_model!r} is not known: set EMBEDDING_DIMENSION, "
-                f"or start when the endpoint answers ({error.message})"
-            ) from error
-        endpoint.expect(known["dimensions"])
-
-
-@contextlib.asynccontextmanager
-async def _open_cache(settings: Settings, embedder: Embedder | None) -> AsyncIterator[CachedEmbedder | None]:
-    if embedder is None or not settings.enable_cache:
-        yield None
-        return
-    ttl_seconds, client = settings.cache_ttl, create_redis(settings)
-    async with contextlib.AsyncExitStack() as stack:
-        shared = None
-        if client:
-            stack.push_async_callback(client.aclose)
-            shared = SharedEmbeddings(
-                client, model=embedder.name, dimensions=embedder.dimensions, ttl_seconds=ttl_seconds
-            )
-        cache = CachedEmbedder(embedder, ttl_seconds=ttl_seconds, shared=shared)
-        stack.push_async_callback(cache.close)
-        yield cache
-
-
-@contextlib.asynccontextmanager
-async def _open_tokens(settings: Settings) -> AsyncIterator[TokenVerifier | None]:
-    """What checks tokens, where there is an authorization server."""
-    if not settings.takes_tokens:
-        yield None
-        return
-    if settings.jwt_jwks_url is None:
-        yield TokenVerifier(settings, None)
-        return
-    import httpx
-
-    async with httpx.AsyncClient() as client:
-        yield TokenVerifier(settings, Jwks(settings.jwt_jwks_url, client))
-
-
-def choose_embedder(settings: Settings, offered: dict[str, Embedder]) -> Embedder | None:
-    """The model that the settings name, or the only one that there is.
-
-    Raises:
-        SettingsError: The named model is not offered, several are and none is named, or the dimension is another one.
-    """
-    names = ", ".join(sorted(offered)) or "none"
-    if settings.embedding_model is not None and settings.embedding_model not in offered:
-        raise SettingsError(
-            f"EMBEDDING_MODEL={settings.embedding_model!r} is offered by no plugin (offered: {names}); a model behind "
-            "an HTTP endpoint needs EMBEDDING_ENDPOINT_URL too"
-        )
-    if settings.embedding_model is None and len(offered) > 1:
-        raise SettingsError(f"plugins offer several embedding models ({names}); choose one with EMBEDDING_MODEL")
-    if not offered:
-        return None
-    embedder = offered[settings.embedding_model or next(iter(offered))]
-    wanted = settings.embedding_dimension
-    if wanted is not None and wanted != embedder.dimensions:
-        raise SettingsError(
-            f"EMBEDDING_DIMENSION={wanted}, but the model {embedder.name!r} gives {embedder.dimensions} dimensions: "
-            "unset the one or choose another EMBEDDING_MODEL"
-        )
-    return embedder

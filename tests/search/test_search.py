@@ -11,10 +11,11 @@ from toolbox.definitions import ToolDefinition
 from toolbox.embeddings.base import Purpose
 from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.errors import EmbeddingError, SettingsError, ToolNotFound
+from toolbox.opening.embedding import choose_embedder
 from toolbox.plugins import Plugins
 from toolbox.search import statement
 from toolbox.search.service import SearchQuery, SearchService
-from toolbox.services import Services, choose_embedder, open_services
+from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 from toolbox.tools.repository import ToolFilter
 from toolbox.tools.sync import embed_missing, import_tools

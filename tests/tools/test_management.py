@@ -86,7 +86,7 @@ async def client(
     opened_services: list[Services],
 ) -> AsyncIterator[Client]:
     """A client of a server that knows the kind above, and has a plugin of one tool."""
-    monkeypatch.setattr(toolbox.services, "_open_kinds", open_kinds)
+    monkeypatch.setattr(toolbox.services, "open_kinds", open_kinds)
     async with running(create_app(settings, make_plugins(demo=[hello]))) as opened:
         yield opened
 
