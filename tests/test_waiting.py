@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from toolbox.errors import Overloaded
 from toolbox.ids import new_id
-from toolbox.waiting import TimeLimit, Watched
+from toolbox.waiting import Places, TimeLimit, Watched
 
 
 class Watch:
@@ -93,3 +94,27 @@ def test_ids_are_of_version_4_and_never_the_same() -> None:
 
 async def _await(work: Watched[object]) -> object:
     return await work
+
+
+async def test_places_are_given_to_whoever_came_first_and_a_full_line_refuses() -> None:
+    places, went = Places[str](1, queue=2, what="the hall"), list[int]()
+
+    async def go(number: int, line: str) -> None:
+        async with places.place(line):
+            went.append(number)
+            await asyncio.sleep(0)
+
+    first = [asyncio.create_task(go(number, line)) for number, line in enumerate(["a", "b", "a"])]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="2 wait for a place in the hall"):
+        await go(3, "b")
+    await asyncio.gather(*first)
+    assert (went, places.running, places.waiting) == ([0, 1, 2], 0, 0)
+
+
+async def test_a_place_is_not_waited_for_longer_than_patience_lasts() -> None:
+    places = Places[None](1, queue=2, what="the hall")
+    async with places.place(None):
+        with pytest.raises(Overloaded, match="became free"):
+            await places.enter(None, patience_seconds=0.01)
+    assert (places.running, places.waiting) == (0, 0)

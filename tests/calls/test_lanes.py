@@ -115,7 +115,7 @@ async def test_no_place_is_lost_whoever_gives_up_when() -> None:
         await asyncio.sleep(0)
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
-    assert (lanes.running, lanes.waiting, lanes._running, lanes._waiting) == (0, 0, {}, {})
+    assert (lanes.running, lanes.waiting, lanes._running, lanes._lines) == (0, 0, {}, {})
 
 
 async def test_a_thread_that_outlives_its_call_keeps_its_place(make_plugins: Callable[..., Plugins]) -> None:

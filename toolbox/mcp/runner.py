@@ -2,18 +2,18 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
 
-from toolbox.errors import Overloaded, ToolboxError, ToolError
+from toolbox.errors import ToolboxError, ToolError
 from toolbox.mcp.messages import INTERNAL_ERROR, ProtocolError
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import Client
+from toolbox.waiting import Places
 
 logger = structlog.get_logger(__name__)
 
@@ -27,8 +27,7 @@ class Runner:
 
     def __init__(self, *, concurrency: int = 16, timeout_seconds: float = 60) -> None:
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(concurrency)
-        self._waiting = 0
+        self._places = Places[None](concurrency, queue=MAX_WAITING, what="what plugins offer")
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="offer")
 
     def close(self) -> None:
@@ -54,7 +53,7 @@ class Runner:
         )
         time_limit = asyncio.timeout(self._timeout_seconds)
         try:
-            async with self._slot(), time_limit:
+            async with self._places.place(None), time_limit:
                 return await work(context)
         except ToolError as error:
             raise ProtocolError(INTERNAL_ERROR, str(error)) from error
@@ -70,20 +69,6 @@ class Runner:
             logger.exception("what a plugin offers crashed", name=name, error_id=execution_id)
             said = f"{name} crashed; the log explains it under the error_id"
             raise ProtocolError(INTERNAL_ERROR, said, data={"error_id": execution_id}) from error
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} requests wait for a free slot; try again in a moment")
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:
         """In a thread of our own pool, with the context variables of the request."""

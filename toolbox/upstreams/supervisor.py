@@ -19,11 +19,12 @@ from msgspec import Struct
 
 from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.definitions import Moment, Upstream
-from toolbox.errors import Overloaded, UpstreamFailed
+from toolbox.errors import UpstreamFailed
 from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_RESTARTS, UPSTREAM_SECONDS, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.upstreams.client import ListKind, Lost, Resolve, ServerInfo, Session
 from toolbox.upstreams.logs import Log
+from toolbox.waiting import Places
 
 logger = structlog.get_logger(__name__)
 
@@ -89,8 +90,8 @@ class Supervised:
         self._supervisor = supervisor
         self._sessions = dict[str, Session]()
         self._opening = dict[str, asyncio.Task[Session]]()
-        self._slots = asyncio.Semaphore(1 if upstream.session == "serial" else upstream.concurrency)
-        self._waiting = 0
+        places = 1 if upstream.session == "serial" else upstream.concurrency
+        self._places = Places[None](places, queue=MAX_WAITING, what=f"the upstream {upstream.name!r}")
         self._breaker = Breaker(failures=BREAKER_FAILURES, rest_seconds=BREAKER_SECONDS, counted=UpstreamFailed)
         self._failed = 0
         self._retry_at = 0.0
@@ -116,7 +117,7 @@ class Supervised:
         """
         began = time.monotonic()
         limit, name, outcome = self._limit(context), self.upstream.name, "server_error"
-        async with self._slot():
+        async with self._places.place(None):
             self.counts.calls += 1
             try:
                 result = await self._attempt(method, params, context, limit, is_safe=is_safe)
@@ -391,20 +392,6 @@ class Supervised:
         if self._has_failed:
             return "failed"
         return "waiting" if wait > 0 else "stopped"
-
-    @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        if self._waiting >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} calls wait for the upstream {self.upstream.name!r}; try again in a moment")
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.create_task(work)
