@@ -149,6 +149,7 @@ RATE_LIMITED = _counter("rate_limited", "Requests refused with 429.", "category"
 RATE_LIMIT_FALLBACKS = _counter("rate_limit_fallbacks", "Limits looked up in memory, as Redis is down.", "category")
 REFUSED_CALLERS = _counter("refused_callers", "Requests refused with 401 or 403, and why.", "reason")
 TOO_LARGE = _counter("too_large", "Requests refused because of their size.", "limit")
+TOO_SLOW = _counter("too_slow", "Connections given up because the client did not send on, by what was missing.", "part")
 
 UPSTREAM_UP = _gauge("upstream_up", "Server processes that are connected to it.", "upstream", open=("upstream",))
 UPSTREAM_FAILED = _gauge(

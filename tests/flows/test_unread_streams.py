@@ -54,6 +54,7 @@ def test_others_are_served_while_nobody_reads_what_a_tool_pours_out(
         for _ in range(20):
             assert client.post("/mcp/call_tool", json=CALL).json()["result"] == "cba"
         assert _memory(server) - before < MOST_BYTES
+        assert client.get("/categories", headers={"x-long": "a" * 40_000}).status_code == 431
 
 
 def _request(host: str) -> bytes:

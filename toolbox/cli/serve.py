@@ -1,6 +1,7 @@
 """`toolbox serve`: runs the server, and says at the start what there is."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import signal
@@ -189,9 +190,20 @@ def _configure(app: "ASGIApp | str", settings: Settings, **options: Any) -> uvic
         log_config=None,
         server_header=False,
         proxy_headers=False,  # whom to believe is for TRUSTED_PROXIES to say
+        http=_guarded_protocol(),
+        ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
         **options,
     )
+
+
+def _guarded_protocol() -> Any:
+    """Windows has no httptools; what serves there limits heads by itself, and nobody serves others from there."""
+    if importlib.util.find_spec("httptools") is None:
+        return "auto"
+    from toolbox.connections import GuardedProtocol  # loads metrics, which --help needs none of
+
+    return GuardedProtocol
 
 
 def _make_context(certificate: Path, key: Path, *_: Any) -> ssl.SSLContext:
