@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from advanced_alchemy.base import DefaultBase
@@ -12,7 +15,16 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from tests.conftest import execute
-from toolbox.database import create_engine, migrate, migrations_folder, open_database, pooler_warning, revisions
+from tests.faults.links import Link
+from toolbox.database import (
+    Database,
+    create_engine,
+    migrate,
+    migrations_folder,
+    open_database,
+    pooler_warning,
+    revisions,
+)
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import DatabaseUnavailable, InvalidRequest
 from toolbox.events import Events
@@ -107,6 +119,51 @@ async def test_a_lost_connection_is_replaced(database_url: str, postgres: str) -
         with contextlib.suppress(DatabaseUnavailable):  # unless the driver has noticed before
             await database.fetch("select 1")
         assert await database.fetch("select 1")
+
+
+@pytest.fixture
+async def link(database_url: str) -> AsyncIterator[Link]:
+    """A way to the test's database that can fall silent."""
+    (folder,) = parse_qs(urlsplit(database_url).query)["host"]
+    async with Link(f"{folder}/.s.PGSQL.5432").open() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def linked(link: Link, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """The database at the other end; nobody is patient."""
+    monkeypatch.setattr("toolbox.database.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("toolbox.database.STATEMENT_SECONDS", 0.5)
+    monkeypatch.setattr("toolbox.database.RELEASE_SECONDS", 0.2)
+    url = f"postgresql://toolbox@127.0.0.1:{link.port}{urlsplit(database_url).path}?sslmode=disable"
+    async with open_database(url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
+        yield database
+
+
+async def test_a_connection_that_falls_silent_is_given_up_and_replaced(link: Link, linked: Database) -> None:
+    await linked.fetch("select 1")
+    link.is_silent = True
+    with pytest.raises(DatabaseUnavailable, match="it did not answer in time"):
+        await linked.fetch("select 1")
+    link.heal()
+    assert await linked.execute("select 1") == "SELECT 1"
+    with pytest.raises(DatabaseUnavailable):
+        await _write_into_silence(link, linked)
+    link.heal()
+    assert await linked.fetch("select 1")
+
+
+async def _write_into_silence(link: Link, database: Database) -> None:
+    async with database.transaction() as connection:
+        link.is_silent = True
+        await connection.execute("select 1")
+
+
+async def test_the_system_looks_whether_the_other_end_is_there(linked: Database) -> None:
+    async with linked.connection() as connection:
+        found = connection._con._transport.get_extra_info("socket")
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
 
 
 async def test_a_character_that_cannot_be_stored_is_the_callers_fault(database_url: str) -> None:

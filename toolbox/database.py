@@ -5,6 +5,7 @@ Both drivers open their connections here, from one URL, so TLS options work alik
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,6 +36,15 @@ MIGRATION_LOCK = 7_205_002
 EMBEDDING_LOCKS = 7_206_000
 """With the number of a model; beside it stands that of a batch of tools."""
 """Advisory lock keys. All locks are taken for a transaction, so they work behind a transaction pooler."""
+
+ANSWER_SECONDS = 15.0
+"""How long one statement may take for which somebody waits; a connection that has fallen silent is given up then."""
+STATEMENT_SECONDS = 30.0
+"""The same in a transaction, which may have a lot to write."""
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+"""Seconds of silence, seconds between questions, questions without an answer, milliseconds without a confirmation."""
+RELEASE_SECONDS = 2.0
+"""How long PostgreSQL may take to confirm that it has stopped a statement, before its connection is thrown away."""
 
 Connection: TypeAlias = asyncpg.pool.PoolConnectionProxy
 
@@ -68,7 +78,8 @@ class Database:
             with _translated_errors():
                 yield connection
         finally:
-            await self._pool.release(connection)
+            with contextlib.suppress(*UNREACHABLE):  # then it is closed, and the pool opens another one
+                await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     @property
     def pool_use(self) -> PoolUse:
@@ -79,7 +90,7 @@ class Database:
     async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         """Run one statement and give back its rows: one round trip."""
         async with self.connection() as connection:
-            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments)
+            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=ANSWER_SECONDS)
             return rows
 
     async def fetch_row(self, query: str, *arguments: Any) -> asyncpg.Record | None:
@@ -90,7 +101,7 @@ class Database:
     async def execute(self, query: str, *arguments: Any) -> str:
         """Run one statement for its effect; gives back the command tag."""
         async with self.connection() as connection:
-            tag: str = await connection.execute(query, *arguments)
+            tag: str = await connection.execute(query, *arguments, timeout=ANSWER_SECONDS)
             return tag
 
     @contextlib.asynccontextmanager
@@ -149,6 +160,7 @@ async def open_database(
             connect=_connect_pooled,
             init=_prepare_connection,
             reset=_keep_session,
+            command_timeout=STATEMENT_SECONDS,
             dsn=_driver_url(url),
             server_settings=SERVER_SETTINGS,
         )
@@ -340,12 +352,25 @@ async def open_connection(url: str) -> AsyncIterator[asyncpg.Connection]:
 async def _connect(url: str) -> asyncpg.Connection:
     with _translated_errors():
         connection: asyncpg.Connection = await asyncpg.connect(_driver_url(url), timeout=10)
+        _notice_loss(connection)
         return connection
 
 
 async def _connect_pooled(*arguments: Any, **options: Any) -> asyncpg.Connection:
     connection: asyncpg.Connection = await asyncpg.connect(*arguments, **options, timeout=10)
+    _notice_loss(connection)
     return connection
+
+
+def _notice_loss(connection: asyncpg.Connection) -> None:
+    """Let the system say when the other end is not there any more; its own patience is two hours."""
+    found: socket.socket | None = connection._transport.get_extra_info("socket")  # noqa: SLF001 - there is no other way
+    if found is None or found.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if option := getattr(socket, name, None):  # not every system has all of them
+            found.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:
@@ -432,7 +457,7 @@ def _translated_errors() -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+    text = str(error) or ("it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
     if "vector" in text and isinstance(error, asyncpg.FeatureNotSupportedError | asyncpg.UndefinedFileError):
         return f"pgvector is not installed there ({text})"
     if isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in text:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,16 @@ async def test_secrets_are_not_kept(database: Database) -> None:
     assert "hunter2" not in str([bytes(row["call"].encode()) for row in rows])
 
 
+async def test_a_call_whose_writing_was_not_confirmed_is_kept_and_counted_once(database: Database) -> None:
+    """The connection was cut between the commit and its confirmation: the batch is written again, with what came."""
+    first, second = record(1), record(2)
+    await write(database, first)
+    history = await write(database, first, second)
+    assert history.dropped == 0
+    assert len(await database.fetch("select id from calls")) == 2
+    assert (await history.statistics()).calls == 2
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     schema = {"properties": {"next": {"$ref": "#"}, "key": {"writeOnly": True}}}
     value = {"key": "a", "next": {"key": "b", "next": {"key": "c"}}}
@@ -123,3 +134,22 @@ async def test_retention_keeps_the_newest_calls_and_counts_the_others_still(data
 def test_a_bucket_holds_its_durations_to_one_percent(duration_ms: float) -> None:
     middle = LEAST_MS * GROWTH ** (find_bucket(duration_ms) + 0.5)
     assert middle == pytest.approx(max(duration_ms, LEAST_MS), rel=0.011)
+
+
+async def test_a_call_that_cannot_be_recorded_in_time_says_so(
+    client: AsyncTestClient[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolbox.batches.WRITE_TIMEOUT_SECONDS", 0.1)
+    call = {"tool_name": "text_reverse", "arguments": {"text": "abc"}}
+    blocking = await asyncpg.connect(database_url)
+    try:
+        async with blocking.transaction():
+            await blocking.execute("lock table calls in access exclusive mode")
+            answer = (await client.post("/mcp/call_tool", json=call)).json()
+    finally:
+        await blocking.close()
+    assert (answer["result"], answer["recorded"]) == ("cba", False)
+    while (await client.get(f"/calls/{answer['execution_id']}")).status_code != 200:
+        pass  # bounded by the time limit of the test
+    monkeypatch.undo()
+    assert "recorded" not in (await client.post("/mcp/call_tool", json=call)).json()

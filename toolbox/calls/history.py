@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from msgspec import Raw, Struct
 
 from toolbox.batches import BatchWriter
@@ -173,6 +174,14 @@ class History:
         return await read_statistics(self._database, tool_name)
 
     async def _insert(self, calls: list[CallRecord]) -> None:
+        try:
+            await self._copy(calls)
+        except asyncpg.UniqueViolationError:  # they were written before, and only the answer was lost
+            ids = [call.id for call in calls]
+            kept = {row["id"] for row in await self._database.fetch("select id from calls where id = any($1)", ids)}
+            await self._copy([call for call in calls if call.id not in kept])
+
+    async def _copy(self, calls: list[CallRecord]) -> None:
         records = await asyncio.to_thread(self._to_rows, calls)
         counted = [Counted(call.tool_name, call.success, call.duration_ms, call.started_at) for call in calls]
         async with self._database.transaction() as connection:

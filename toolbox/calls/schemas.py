@@ -57,6 +57,10 @@ class CallToolResponse(Struct, frozen=True, kw_only=True):
     execution_id: UUID
     duration_ms: float
     more: Annotated[More, Meta(description="There if `result` is not all: how to go on.")] | UnsetType = UNSET
+    recorded: (
+        Annotated[bool, Meta(description="False: the database did not answer; the call is in the history later.")]
+        | UnsetType
+    ) = UNSET
 
 
 class RecordedCall(Struct, frozen=True, kw_only=True):
@@ -87,4 +91,5 @@ def to_response(call: CallResult) -> CallToolResponse:
         execution_id=call.execution_id,
         duration_ms=call.duration_ms,
         more=call.more or UNSET,
+        recorded=UNSET if call.is_recorded else False,
     )

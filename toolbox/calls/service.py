@@ -69,6 +69,8 @@ class CallResult(Struct, frozen=True, kw_only=True):
     duration_ms: float
     excerpt: Excerpt | None = None
     """What is given instead of a result that is too long."""
+    is_recorded: bool = True
+    """False: it could not be written in time, and waits in memory to be."""
 
     @property
     def success(self) -> bool:
@@ -120,7 +122,7 @@ class CallService:
         return self._executor.load
 
     async def call_tool(self, request: CallRequest, *, durable: bool = True) -> CallResult:
-        """Call a tool once and record it; with `durable`, the record is on disk before this returns.
+        """Call a tool once and record it; with `durable`, the record is on disk before this returns, or it says so.
 
         Raises:
             ToolNotFound: No active tool has this name, or the caller may not see it.
@@ -196,12 +198,18 @@ class CallService:
             done = structs.replace(done, result=None)  # it is kept whole already, and read from there
         if self._recorder and done.success:
             self._recorder.called(request.caller.name, tool.name)
+        is_recorded = True
         if durable:
-            await self._history.write(done)
+            is_recorded = await self._history.write(done)
         else:
             self._history.record(done)
         return CallResult(
-            execution_id=execution_id, tool=tool, outcome=outcome, duration_ms=done.duration_ms, excerpt=excerpt
+            execution_id=execution_id,
+            tool=tool,
+            outcome=outcome,
+            duration_ms=done.duration_ms,
+            excerpt=excerpt,
+            is_recorded=is_recorded,
         )
 
     async def require_access(self, caller: Caller, tool_name: str) -> None:
