@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from litestar import Litestar, MediaType, Request, Router, get
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -43,6 +42,7 @@ from toolbox.checks import (
     check_tools,
     machine_checks,
 )
+from toolbox.cross_origin import CrossOrigin
 from toolbox.database import Database
 from toolbox.errors import DatabaseUnavailable, ForeignOrigin, ToolboxError, WrongHost
 from toolbox.gauges import create_gauges, sampled
@@ -219,15 +219,15 @@ def create_app(
         before_request=_create_guard(settings),
         exception_handlers={Exception: to_problem},
         openapi_config=_openapi(),
-        cors_config=_cors(settings),
         debug=settings.debug,
         request_max_body_size=settings.max_request_size,
         logging_config=None,
     )
     mcp = create_mcp_app(settings, lambda caller: cast("Endpoints", state.endpoints).find_whole(caller))
-    limits = RateLimits(Shortcut(app, mcp, settings), lambda: limiter)
+    limits = RateLimits(Shortcut(app, mcp), lambda: limiter)
     gate = Gate(limits, settings, lambda: cast("Authenticator", state.services.authenticator))
-    whole = RequestLog(gate, lambda: state.get("why_not_started"))
+    readable = CrossOrigin(gate, settings.cors_origins) if settings.cors_origins else gate
+    whole = RequestLog(readable, lambda: state.get("why_not_started"))
     return whole
 
 
@@ -297,27 +297,6 @@ async def _explained(state: State, settings: Settings) -> AsyncIterator[None]:
     except ToolboxError as error:
         state.why_not_started = error
         raise
-
-
-def _cors(settings: Settings) -> CORSConfig | None:
-    """Which pages may call. Headers that they ask to send are allowed, as MCP has ever more of them; no cookies."""
-    if not settings.cors_origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(settings.cors_origins),
-        allow_methods=["DELETE", "GET", "OPTIONS", "POST", "PUT"],
-        expose_headers=[
-            "Link",
-            "Mcp-Session-Id",
-            "RateLimit",
-            "RateLimit-Policy",
-            "Retry-After",
-            "WWW-Authenticate",
-            "X-Request-Id",
-            "X-Search-Degraded",
-            "X-Total-Count",
-        ],
-    )
 
 
 def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:

@@ -7,7 +7,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from msgspec import structs
 
-from tests.auth.conftest import ADMIN, ask, crash, shout
+from tests.auth.conftest import ADMIN, ask, crash, shout, showing
 from tests.conftest import BASE_URL, wait_until_ready
 from toolbox.app import create_app
 from toolbox.settings import Settings
@@ -37,8 +37,42 @@ async def test_a_page_that_is_allowed_can_speak_mcp(client: AsyncTestClient[Any]
     assert answer.status_code == 200
     exposed = answer.headers["Access-Control-Expose-Headers"]
     assert all(name in exposed for name in ("Mcp-Session-Id", "X-Request-Id", "WWW-Authenticate"))
-    refused = await ask(client, {"Origin": PAGE}, "tools/list")
-    assert (refused.status_code, refused.headers["Access-Control-Allow-Origin"]) == (401, PAGE)
+
+
+async def test_a_page_can_read_why_it_is_refused(settings: Settings, make_plugins: Callable[..., Any]) -> None:
+    """Else it could neither go for a token nor wait: whatever refuses it, before the routes or behind them."""
+    changed = structs.replace(
+        settings,
+        cors_origins=(f"{PAGE}:443/",),
+        rate_limit_enabled=True,
+        rate_limit_requests_per_minute=20,
+        max_request_size=2000,
+    )
+    async with AsyncTestClient(create_app(changed, make_plugins(demo=[shout])), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        page = {"Origin": PAGE}
+        new = {"name": "reader", "scopes": ["tools:read"]}
+        reader = showing((await client.post("/admin/keys", json=new, headers=ADMIN)).json()["secret"]) | page
+        call = {"name": "demo_shout", "arguments": {"text": "a"}}
+        long = {"tool_name": "x" * 3000}
+        answers = {
+            "missing key": await client.get("/categories", headers=page),
+            "missing key over MCP": await ask(client, page, "tools/list"),
+            "missing scope": await client.get("/admin/keys", headers=reader),
+            "missing scope over MCP": await ask(client, reader, "tools/call", call),
+            "too large": await client.post("/mcp/call_tool", json=long, headers=ADMIN | page),
+            "too large over MCP": await client.post("/mcp", json=long, headers=ADMIN | page),
+            "not there": await client.get("/nothing", headers=ADMIN | page),
+        }
+        for _ in range(21):
+            answers["too often"] = await client.get("/categories", headers=ADMIN | page)
+            answers["too often over MCP"] = await ask(client, ADMIN | page, "tools/list")
+    assert [answer.status_code for answer in answers.values()] == [401, 401, 403, 403, 413, 413, 404, 429, 429]
+    for why, answer in answers.items():
+        assert answer.headers["Access-Control-Allow-Origin"] == PAGE, why
+        assert answer.headers["Vary"] == "Origin", why
+    exposed = answers["too often"].headers["Access-Control-Expose-Headers"]
+    assert all(name in exposed for name in ("Retry-After", "RateLimit", "X-RateLimit-Reset"))
 
 
 async def test_any_other_page_cannot(client: AsyncTestClient[Any]) -> None:

@@ -57,19 +57,15 @@ def create_mcp_app(settings: Settings, get_server: Callable[[Caller], McpServer]
 
 
 class Shortcut:
-    """Leads messages of MCP straight to what answers them, past the framework, of which they need nothing.
+    """Leads messages of MCP straight to what answers them, past the framework, of which they need nothing."""
 
-    Everything else goes through it, and so does all where pages of others may call: it says so in headers (CORS).
-    """
-
-    def __init__(self, app: ASGIApp, mcp: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, mcp: ASGIApp) -> None:
         self._app = app
         self._mcp = mcp
-        self._is_open = not settings.cors_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI 3)."""
-        if not (self._is_open and scope["type"] == ScopeType.HTTP and _is_message(scope)):
+        if not (scope["type"] == ScopeType.HTTP and _is_message(scope)):
             await self._app(scope, receive, send)
             return
         cast("dict[str, Any]", scope)["path_template"] = scope["path"]
