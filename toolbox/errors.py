@@ -110,14 +110,14 @@ class InsufficientScope(ToolboxError):
 
 
 class RateLimited(ToolboxError):
-    """The caller has asked too much lately; `headers` say how much it may."""
+    """The caller has asked too much lately, or a toolset was; `headers` say how much it may."""
 
     code = "rate_limited"
     status = 429
     jsonrpc_code = -32029
 
-    def __init__(self, retry_seconds: float, headers: dict[str, str]) -> None:
-        super().__init__(f"too many requests: try again in {math.ceil(retry_seconds)} s")
+    def __init__(self, retry_seconds: float, headers: dict[str, str], what: str = "too many requests") -> None:
+        super().__init__(f"{what}: try again in {math.ceil(retry_seconds)} s")
         self.retry_seconds = retry_seconds
         self.headers = {"Retry-After": str(math.ceil(retry_seconds)), **headers}
 

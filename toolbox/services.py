@@ -34,6 +34,8 @@ from toolbox.opening.embedding import WARM_UP, open_embedding
 from toolbox.opening.kinds import open_kinds
 from toolbox.plugins import Plugins, load_plugins
 from toolbox.queue import Queue
+from toolbox.rate_limiting.counts import Counts
+from toolbox.redis import create_redis
 from toolbox.reloads import Reloader, ReloadReport
 from toolbox.search.service import SearchService
 from toolbox.secrets.store import SecretStore
@@ -56,6 +58,9 @@ from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import Report, SyncReport, sync_plugins
 from toolbox.tools.versions import Versions
 from toolbox.toolsets.access import Access
+from toolbox.toolsets.directory import ToolsetDirectory
+from toolbox.toolsets.limits import Limits
+from toolbox.toolsets.repository import ToolsetRepository
 from toolbox.toolsets.service import ToolsetService
 from toolbox.upstreams.config import Resolver
 from toolbox.upstreams.hosts import FoundServers, read_mcp_servers
@@ -260,6 +265,9 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         embed = embedding.wanted
         if embed is None:
             warnings.append("no plugin offers an embedding model: tools are found by words alone")
+        client = create_redis(settings)
+        if client:
+            stack.push_async_callback(client.aclose)
         secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
         events.subscribe("secrets", lambda _event: secrets.forget())
         queue = Queue(database, events)
@@ -308,6 +316,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             ResultStore(database),
             recorder,
             access=Access(database, events),
+            limits=Limits(ToolsetDirectory(ToolsetRepository(database), events), Counts(client)),
         )
         TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
         managed = ManagedTools(database, kinds, embed_later)

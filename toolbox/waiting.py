@@ -115,6 +115,12 @@ class Places(Generic[K]):
         self.waiting = 0
         """How many wait for one."""
 
+    def resize(self, places: int) -> None:
+        """Have more places from now on, or fewer: then those who are in stay."""
+        self._places, had = places, self._places
+        if places > had and self._lines:
+            self._let_in()
+
     @contextlib.asynccontextmanager
     async def place(self, line: K, *, patience_seconds: float | None = None) -> AsyncIterator[None]:
         """A place while the block runs.

@@ -18,7 +18,7 @@ class MemorySecrets(SecretStore):
     def __init__(self, **values: str) -> None:
         self.values = values
 
-    async def get(self, name: str) -> str:
+    async def get(self, name: str, toolset: str | None = None) -> str:
         if name not in self.values:
             raise SecretUnavailable(f"there is no secret {name!r}")
         return self.values[name]

@@ -16,8 +16,9 @@ from toolbox.addresses import AddressPolicy
 from toolbox.definitions import ToolDefinition, ToolResult
 from toolbox.errors import InvalidDefinition, ToolError
 from toolbox.outbound import Outbound
-from toolbox.tools import http
-from toolbox.tools.http import HttpKind, UrlTemplate
+from toolbox.tools import requests
+from toolbox.tools.http import HttpKind
+from toolbox.tools.urls import UrlTemplate
 
 SECRETS = MemorySecrets(key="s3cr3t-key", user="ann", password="pa:ss wörd", broken="a\r\nb")
 OPEN = {"type": "object", "additionalProperties": True}
@@ -47,7 +48,7 @@ async def guarded() -> AsyncIterator[Outbound]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(requests, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 class Caller:

@@ -58,7 +58,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         opened.events.subscribe("tools", lambda _: registry.forget_stored())
         loader = ToolLoader(registry, opened.tools, KINDS)
         calls = opened.calls
-        opened.calls = CallService(loader, calls._executor, opened.history, calls._results, access=calls._access)
+        opened.calls = CallService(
+            loader, calls._executor, opened.history, calls._results, access=calls._access, limits=calls._limits
+        )
         yield opened
 
 

@@ -34,7 +34,7 @@ CallId = Annotated[str, PathParameter(schema_extra={"format": "uuid"})]
     summary="Call a tool",
     responses={
         200: ResponseSpec(CallToolResponse, description="What came of the call; a tool that fails is an answer too"),
-        **problem_responses(400, 404, 409, 413, 422, 503),
+        **problem_responses(400, 404, 409, 413, 422, 429, 503),
     },
     scope="tools:call",
 )

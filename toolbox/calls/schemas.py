@@ -25,6 +25,10 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         | None
     ) = None
 
+    toolset: (
+        Annotated[str, Meta(max_length=64, description="Call it through this toolset: only if it has the tool.")] | None
+    ) = None
+
     def to_call(self, caller: Caller, channel: str) -> CallRequest:
         """The call that is asked for."""
         return CallRequest(
@@ -32,6 +36,7 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             arguments=self.arguments,
             timeout_seconds=self.timeout_seconds,
             max_tokens=self.max_tokens,
+            toolset=self.toolset,
             caller=caller,
             channel=channel,
         )

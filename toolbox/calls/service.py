@@ -28,9 +28,12 @@ from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapabilit
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
 from toolbox.toolsets.access import Access
+from toolbox.toolsets.limits import Limits
 
 logger = structlog.get_logger(__name__)
 
+PATIENCE_SECONDS = 60.0
+"""How long a call waits for a place in its toolset, if it says nothing of time."""
 MAX_DEPTH = 8
 """How deep tools may call each other."""
 
@@ -56,6 +59,9 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     """How long the result may be; one that is longer comes as an excerpt. None: as long as it is."""
     asks_before_destructive: bool = False
     """Whether the user is asked before a tool runs that says it may destroy something."""
+    toolset: str | None = None
+    """The toolset through which it is called: it must have the tool, whose limits and secrets count. None: that of a
+    caller who is limited to some, if any."""
     made_by: tuple[str, ...] = ()
     """The tools that make this call for the caller, the outermost one first."""
 
@@ -107,9 +113,11 @@ class CallService:
         recorder: UseRecorder | None = None,
         *,
         access: Access,
+        limits: Limits,
     ) -> None:
         """With `recorder`, search learns from what is called."""
         self._access = access
+        self._limits = limits
         self._recorder = recorder
         self._loader = loader
         self._executor = executor
@@ -133,18 +141,24 @@ class CallService:
             InputRequired: The caller must answer first, and call again; nothing is recorded yet.
             TaskRequired: The call goes on as a task; nothing is recorded yet.
             Overloaded: Too many calls wait already.
+            RateLimited: Its toolset was called too often lately.
         """
         tool = None
         try:
-            await self._access.require(request.caller, request.tool_name)
+            toolset = await self._access.require(request.caller, request.tool_name, request.toolset)
             tool = await self._loader.find(request.tool_name)
-            return await self._call(tool, request, durable=durable)
+            if toolset is None or request.made_by:
+                return await self._call(tool, request, toolset, durable=durable)
+            async with self._limits.passing(toolset, request.timeout_seconds or PATIENCE_SECONDS):
+                return await self._call(tool, request, toolset, durable=durable)
         except ToolboxError as error:
             if not isinstance(error, MissingCapability):  # which is recorded
                 CALLS[tool.name if tool else NO_TOOL, error.code].inc()
             raise
 
-    async def _call(self, tool: RegisteredTool, request: CallRequest, *, durable: bool) -> CallResult:
+    async def _call(
+        self, tool: RegisteredTool, request: CallRequest, toolset: str | None, *, durable: bool
+    ) -> CallResult:
         execution_id = request.execution_id or new_id()
         started_at, start = datetime.now(UTC), time.perf_counter()
         trace_id = current_trace_id()
@@ -175,6 +189,7 @@ class CallService:
                 request.arguments,
                 execution_id=str(execution_id),
                 caller=request.caller.name,
+                toolset=toolset,
                 timeout_seconds=request.timeout_seconds,
                 longest_seconds=request.longest_seconds,
                 client=request.client,
@@ -212,13 +227,13 @@ class CallService:
             is_recorded=is_recorded,
         )
 
-    async def require_access(self, caller: Caller, tool_name: str) -> None:
-        """Refuse a tool that this caller may not see.
+    async def require_access(self, caller: Caller, tool_name: str, toolset: str | None) -> None:
+        """Refuse a tool that this caller may not see, or not in this toolset.
 
         Raises:
             ToolNotFound: It does not exist for this caller.
         """
-        await self._access.require(caller, tool_name)
+        await self._access.require(caller, tool_name, toolset)
 
     async def read_result(self, handle: Handle, owner: str | None, *, max_tokens: int | None = None) -> ReadPage:
         """A page of the result of an earlier call of this caller; None: of anybody.
@@ -248,6 +263,7 @@ class CallService:
             channel="composed",
             timeout_seconds=timeout_seconds,
             client=outer.client,
+            toolset=outer.toolset,
             asks_before_destructive=outer.asks_before_destructive,
             made_by=made_by,
         )

@@ -21,7 +21,8 @@ T = TypeVar("T")
 def secrets() -> None:
     """Look after secrets: values that tools and upstreams need, and that nobody is shown again.
 
-    They are named as ${secret:NAME} where they are needed, and kept sealed with SECRET_KEY.
+    They are named as ${secret:NAME} where they are needed, and kept sealed with SECRET_KEY. TOOLSET/NAME is a toolset's
+    own, which takes the place of NAME in calls through that toolset.
     """
 
 
@@ -33,20 +34,27 @@ def set_(name: str) -> None:
         value = click.prompt(f"value of {name}", hide_input=True, confirmation_prompt=True)
     else:
         value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
-    is_new = _run(lambda store: store.set_secret(name, value, caller=local_caller()))
-    click.echo(f"{name}: {'created' if is_new else 'replaced'}; it is named as ${{secret:{name}}}")
+    own, toolset = _split(name)
+    is_new = _run(lambda store: store.set_secret(own, value, toolset=toolset, caller=local_caller()))
+    click.echo(f"{name}: {'created' if is_new else 'replaced'}; it is named as ${{secret:{own}}}")
 
 
 @secrets.command("list")
 @json_option
 def list_(as_json: bool) -> None:
     """List the names of secrets; values are never shown."""
+    from toolbox.secrets.store import own_name
+
     found = _run(lambda store: store.list_secrets())
     if as_json:
         print_json(found)
         return
     rows = [
-        (secret.name, secret.updated_at.isoformat(" ", "seconds"), "an earlier one" if secret.needs_rotation else "")
+        (
+            own_name(secret.name, secret.toolset),
+            secret.updated_at.isoformat(" ", "seconds"),
+            "an earlier one" if secret.needs_rotation else "",
+        )
         for secret in found
     ]
     print_table(("name", "set at", "key"), rows, caption=None if rows else "no secrets yet")
@@ -56,7 +64,8 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def delete(name: str) -> None:
     """Forget a secret; what refers to it fails from now on."""
-    _run(lambda store: store.delete_secret(name, caller=local_caller()))
+    own, toolset = _split(name)
+    _run(lambda store: store.delete_secret(own, toolset=toolset, caller=local_caller()))
     click.echo(f"{name}: deleted")
 
 
@@ -69,6 +78,12 @@ def rotate() -> None:
     """
     done = _run(lambda store: store.rotate(caller=local_caller()))
     click.echo(f"{count(done, 'secret')} sealed anew")
+
+
+def _split(given: str) -> tuple[str, str | None]:
+    """The name, and whose own it is: TOOLSET/NAME, or NAME alone."""
+    toolset, _, name = given.rpartition("/")
+    return name, toolset or None
 
 
 def _run(work: "Callable[[SecretStore], Awaitable[T]]") -> T:

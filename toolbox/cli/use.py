@@ -72,6 +72,7 @@ _STAGES = ("meaning", "words", "clause_meaning", "clause_words", "use")
 @click.argument("name")
 @click.argument("arguments", nargs=-1)
 @click.option("--timeout", "timeout_seconds", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
+@click.option("--toolset", help="Call it through this toolset, with its limits and its own secrets.")
 @click.option("--max-tokens", type=click.IntRange(100, 1_000_000), help="Show only the first part of a longer result.")
 @url_option
 @json_option

@@ -30,7 +30,13 @@ class MakeServer(Protocol):
     """Gives a server of this process with a view of its own."""
 
     def __call__(
-        self, *, view: View, offers: Offers, max_tokens: int | None = None, asks_before_destructive: bool = False
+        self,
+        *,
+        view: View,
+        offers: Offers,
+        toolset: str | None = None,
+        max_tokens: int | None = None,
+        asks_before_destructive: bool = False,
     ) -> McpServer:
         """A new one."""
         ...
@@ -108,6 +114,7 @@ class Endpoints:
         server = self._make_server(
             view=view,
             offers=self._make_offers(max_tokens=definition.max_tokens, is_whole=False),
+            toolset=toolset.name,
             max_tokens=definition.max_tokens,
             asks_before_destructive=definition.asks_before_destructive,
         )

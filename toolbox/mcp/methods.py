@@ -17,6 +17,7 @@ from toolbox.errors import (
     InvalidRequest,
     NotFound,
     Overloaded,
+    RateLimited,
     ToolNotFound,
     ToolNotHere,
     ToolNotRunnable,
@@ -99,10 +100,11 @@ class McpServer:
         *,
         tasks: TaskService | None = None,
         view: View | None = None,
+        toolset: str | None = None,
         max_tokens: int | None = None,
         asks_before_destructive: bool = False,
     ) -> None:
-        """Show the whole catalogue, or what `view` shows of it.
+        """Show the whole catalogue, or what `view` shows of it; calls go through `toolset`, if there is one.
 
         `max_tokens` takes the place of RESULT_MAX_TOKENS; without `tasks`, no call becomes one.
         """
@@ -115,6 +117,7 @@ class McpServer:
         self._registry = registry
         self._settings = settings
         self._max_tokens = max_tokens or settings.result_max_tokens or None
+        self._toolset = toolset
         self._asks_before_destructive = asks_before_destructive
         meta_tools = create_meta_tools(settings)
         self._view = view or WholeView(meta_tools, settings.pinned_tools, registry, tools)
@@ -261,6 +264,7 @@ class McpServer:
             timeout_seconds=wanted.timeout_seconds,
             client=peer,
             max_tokens=wanted.max_tokens or self._max_tokens,
+            toolset=self._toolset,
             asks_before_destructive=self._asks_before_destructive,
         )
         try:
@@ -271,7 +275,7 @@ class McpServer:
         except InvalidArguments as error:
             registered = self._registry.get(wanted.tool_name)
             return Outcome(_explain(error, registered.definition.input_schema if registered else {}))
-        except (ToolNotRunnable, ToolNotHere, Overloaded) as error:
+        except (ToolNotRunnable, ToolNotHere, Overloaded, RateLimited) as error:
             return Outcome(_failure(error.message))
         result = called.result or _failure(called.outcome.error_message or "the tool failed and did not say why")
         return Outcome(result, called.tool.definition)
@@ -281,7 +285,7 @@ class McpServer:
         tool = self._registry.get(request.tool_name)
         mode = tool.definition.task if tool else UNSET
         if tool and (mode == "required" or (mode == "optional" and peer.has_tasks and self.tasks)):
-            await self._calls.require_access(peer.caller, request.tool_name)
+            await self._calls.require_access(peer.caller, request.tool_name, self._toolset)
             self._calls.check_arguments(tool, request.arguments)  # a mistake is better answered at once
             await peer.become_task()
 
@@ -293,6 +297,8 @@ class McpServer:
                 tool_name=request.tool_name,
                 arguments=request.arguments,
                 caller=request.caller.name,
+                toolset=request.toolset,
+                toolsets=request.caller.within,
                 timeout_seconds=request.timeout_seconds,
                 max_tokens=request.max_tokens,
                 asks_before_destructive=request.asks_before_destructive,

@@ -1,41 +1,31 @@
 """Decides whether a caller may ask now: by key, else by address, and apart for searching, calling and administering."""
 
-import time
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import structlog
-
 from toolbox.auth.callers import LOCAL, NOBODY, Caller
 from toolbox.errors import RateLimited
-from toolbox.metrics import RATE_LIMIT_FALLBACKS, RATE_LIMITED
-from toolbox.rate_limiting.memory import MemoryCounts
-from toolbox.rate_limiting.shared import SharedCounts
+from toolbox.metrics import RATE_LIMITED
+from toolbox.rate_limiting.counts import Counts
 from toolbox.rate_limiting.windows import Verdict, Window
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-logger = structlog.get_logger(__name__)
-
 Category: TypeAlias = Literal["search", "call", "admin"]
 
 ANONYMOUS_SHARE = 10
 """Callers who show no key have this part of the limits of others."""
-RETRY_SECONDS = 5.0
-"""How long Redis is not asked again after it did not answer."""
 
 
 class Limiter:
-    """Counts requests: in Redis where there is one, else, and while that does not answer, in memory."""
+    """Counts requests of callers, and refuses what is too much."""
 
     def __init__(self, settings: Settings, client: "Redis | None") -> None:
         self.is_enabled = settings.rate_limit_enabled
-        self._memory = MemoryCounts()
-        self._shared = SharedCounts(client) if client else None
-        self._shared_after = 0.0
+        self._counts = Counts(client)
         per_second, per_minute, per_hour = (
             settings.rate_limit_burst,
             settings.rate_limit_requests_per_minute,
@@ -58,7 +48,7 @@ class Limiter:
         is_known = not caller.is_anonymous and caller is not NOBODY
         who = caller.name if is_known else f"address:{self.find_address(scope)}"
         windows = self._windows if is_known else self._few
-        verdict = await self._count(who, category, windows, min(cost, windows[0].limit))
+        verdict = await self._counts.take(who, category, windows, min(cost, windows[0].limit))
         if not verdict.is_allowed:
             RATE_LIMITED[category, verdict.window.name].inc()
             raise RateLimited(verdict.retry_seconds, describe(verdict, windows))
@@ -80,29 +70,6 @@ class Limiter:
         while hops and self._is_trusted(address):
             address = hops.pop()
         return _group(address)
-
-    async def _count(self, who: str, category: Category, windows: tuple[Window, ...], cost: int) -> Verdict:
-        key = f"{{{who}}}:{category}"
-        if self._shared is None:
-            return self._memory.take(key, windows, cost)
-        if time.monotonic() < self._shared_after:
-            RATE_LIMIT_FALLBACKS[category,].inc()
-            return self._memory.take(key, windows, cost)
-        from redis.exceptions import RedisError
-
-        try:
-            verdict = await self._shared.take(key, windows, cost)
-        except (RedisError, OSError, TimeoutError) as error:
-            if not self._shared_after:
-                reason = str(error) or type(error).__name__
-                logger.warning("Redis does not answer: each replica counts requests by itself", reason=reason)
-            self._shared_after = time.monotonic() + RETRY_SECONDS
-            RATE_LIMIT_FALLBACKS[category,].inc()
-            return self._memory.take(key, windows, cost)
-        if self._shared_after:
-            self._shared_after = 0.0
-            logger.info("Redis answers again: replicas count requests together")
-        return verdict
 
     def _is_trusted(self, address: str) -> bool:
         try:

@@ -28,6 +28,8 @@ class StoredSecret(Struct, frozen=True):
     """What may be known of a secret."""
 
     name: str
+    toolset: str | None
+    """Whose own it is, if it is not everybody's."""
     created_at: Moment
     updated_at: Moment
     needs_rotation: bool
@@ -41,11 +43,11 @@ class SecretStore:
         """Without a vault, as without SECRET_KEY, there are no secrets."""
         self._database = database
         self._vault = vault
-        self._values = dict[str, str]()
+        self._values = dict[tuple[str, str | None], str]()
         self._changes = 0
 
-    async def set_secret(self, name: str, value: str, *, caller: str = ANONYMOUS) -> bool:
-        """Keep a value under a name, instead of the one before; true if there was none.
+    async def set_secret(self, name: str, value: str, *, toolset: str | None = None, caller: str = ANONYMOUS) -> bool:
+        """Keep a value under a name, or a toolset's own one, instead of the one before; true if there was none.
 
         Raises:
             InvalidRequest: The name or the value cannot be used.
@@ -55,6 +57,7 @@ class SecretStore:
             raise InvalidRequest(f"name: {name[:100]!r} is none for a secret: 1 to 64 letters, digits, `_`, `.` or `-`")
         if not value or len(value.encode()) > MAX_VALUE_BYTES or "\0" in value:
             raise InvalidRequest(f"value: it must have 1 to {MAX_VALUE_BYTES} bytes, and no NUL")
+        name = own_name(name, toolset)
         sealed = self._require_vault().seal(name, value)
         async with self._database.transaction() as connection:
             is_new: bool = await connection.fetchval(
@@ -70,23 +73,31 @@ class SecretStore:
             await self._tell(connection)
         return is_new
 
-    async def delete_secret(self, name: str, *, caller: str = ANONYMOUS) -> None:
-        """Forget a secret; what refers to it fails from now on.
+    async def delete_secret(self, name: str, *, toolset: str | None = None, caller: str = ANONYMOUS) -> None:
+        """Forget a secret, or a toolset's own one; what refers to it fails from now on, or gets the common one.
 
         Raises:
             NotFound: There is no such secret.
         """
+        name = own_name(name, toolset)
         async with self._database.transaction() as connection:
             if not await connection.fetchval("delete from secrets where name = $1 returning true", name):
                 raise NotFound(f"there is no secret {name[:100]!r}")
             await record(connection, AuditEntry(caller, "secret.deleted", "secret", name))
             await self._tell(connection)
 
-    async def list_secrets(self) -> list[StoredSecret]:
-        """What there is, by name; never a value."""
-        rows = await self._database.fetch("select name, sealed, created_at, updated_at from secrets order by name")
+    async def list_secrets(self, toolset: str | None = None) -> list[StoredSecret]:
+        """What there is, of all or of one toolset alone, by name; never a value."""
+        rows = await self._database.fetch(
+            """
+            select name, sealed, created_at, updated_at from secrets
+            where $1::text is null or starts_with(name, $1 || '/') order by name
+            """,
+            toolset,
+        )
         return [
-            StoredSecret(row["name"], row["created_at"], row["updated_at"], self._is_old(row["sealed"])) for row in rows
+            StoredSecret(*_split(row["name"]), row["created_at"], row["updated_at"], self._is_old(row["sealed"]))
+            for row in rows
         ]
 
     async def rotate(self, *, caller: str = ANONYMOUS) -> int:
@@ -105,33 +116,37 @@ class SecretStore:
             await record(connection, *entries)
         return len(old)
 
-    async def resolve(self, text: str) -> str:
-        """The text with values in place of references; one without any stays as it is.
+    async def resolve(self, text: str, toolset: str | None = None) -> str:
+        """The text with values in place of references, for a call through a toolset if there is one.
 
         Raises:
             SecretUnavailable: One is not there, or cannot be opened.
         """
         if "${secret:" not in text:
             return text
-        values = {name: await self.get(name) for name in dict.fromkeys(REFERENCE.findall(text))}
+        values = {name: await self.get(name, toolset) for name in dict.fromkeys(REFERENCE.findall(text))}
         return REFERENCE.sub(lambda reference: values[reference[1]], text)
 
-    async def get(self, name: str) -> str:
-        """The value of a secret, for whoever uses it at once.
+    async def get(self, name: str, toolset: str | None = None) -> str:
+        """The value of a secret, for whoever uses it at once: the toolset's own one, else the common one.
 
         Raises:
             SecretUnavailable: It is not there, or cannot be opened.
         """
-        known = self._values.get(name)
+        known = self._values.get((name, toolset))
         if known is not None:
             return known
         changes = self._changes
-        row = await self._database.fetch_row("select sealed from secrets where name = $1", name)
+        row = await self._database.fetch_row(
+            "select name, sealed from secrets where name = any($1::text[]) order by name = $2 limit 1",
+            list({name, own_name(name, toolset)}),
+            name,
+        )
         if row is None:
             raise SecretUnavailable(f"there is no secret {name!r}: `toolbox secrets set {name}` sets it")
-        value = self._require_vault().open(name, row["sealed"])
+        value = self._require_vault().open(row["name"], row["sealed"])
         if changes == self._changes:
-            self._values[name] = value
+            self._values[name, toolset] = value
         return value
 
     def forget(self) -> None:
@@ -139,10 +154,10 @@ class SecretStore:
         self._changes += 1
         self._values = {}
 
-    async def hide(self, text: str, names: Iterable[str]) -> str:
+    async def hide(self, text: str, names: Iterable[str], toolset: str | None = None) -> str:
         """The text with references in place of values, should whoever got a secret have said it back."""
         for name in names:
-            value = await self.get(name)
+            value = await self.get(name, toolset)
             if len(value) >= SHORTEST_HIDDEN:
                 text = text.replace(value, f"${{secret:{name}}}")
         return text
@@ -160,6 +175,22 @@ class SecretStore:
     async def _tell(self, connection: Connection) -> None:
         self.forget()
         await notify(connection, "secrets")
+
+
+def own_name(name: str, toolset: str | None) -> str:
+    """Under which name a toolset's own secret is kept: no reference, and no other secret, has a `/`."""
+    return name if toolset is None else f"{toolset}/{name}"
+
+
+def _split(kept_under: str) -> tuple[str, str | None]:
+    toolset, _, name = kept_under.rpartition("/")
+    return name, toolset or None
+
+
+async def delete_secrets_of(connection: Connection, toolset: str) -> None:
+    """Forget the own secrets of a toolset that goes."""
+    await connection.execute("delete from secrets where starts_with(name, $1 || '/')", toolset)
+    await notify(connection, "secrets")
 
 
 def find_references(value: Any) -> list[str]:

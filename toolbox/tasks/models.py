@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from advanced_alchemy.base import DefaultBase
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Double, Index, Integer, Text, Uuid, func, text
+from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, DateTime, Double, Index, Integer, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 
@@ -18,6 +18,8 @@ class TaskRow(DefaultBase):
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     tool_name: Mapped[str] = mapped_column(Text)
     caller: Mapped[str] = mapped_column(Text)
+    toolset: Mapped[str | None] = mapped_column(Text)
+    toolsets: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     # All JSON is kept as it was written: the order of fields in a form or a result means something to people.
     arguments: Mapped[Any] = mapped_column(JSON)
     timeout_seconds: Mapped[float | None] = mapped_column(Double)

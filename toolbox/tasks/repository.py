@@ -20,8 +20,8 @@ from toolbox.tools.client import InputRequest
 _ID = re.compile(r"[A-Za-z0-9_-]{32}")
 _TASK = "id, status, message, questions, result, error, created_at, updated_at, expires_at"
 _RUN = """
-    id as task_id, tool_name, arguments, caller, execution_id, timeout_seconds, max_tokens, asks_before_destructive,
-    capabilities, answers, expires_at
+    id as task_id, tool_name, arguments, caller, toolset, toolsets, execution_id, timeout_seconds, max_tokens,
+    asks_before_destructive, capabilities, answers, expires_at
 """
 
 
@@ -50,8 +50,10 @@ class TaskRepository:
             f"""
             insert into tasks (
                 id, tool_name, arguments, caller, timeout_seconds, max_tokens, asks_before_destructive, capabilities,
-                answers, questions, execution_id, job_id, expires_at
-            ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, '{{}}', $10, $11, now() + make_interval(secs => $12))
+                answers, questions, execution_id, job_id, expires_at, toolset, toolsets
+            ) values (
+                $1, $2, $3, $4, $5, $6, $7, $8, $9, '{{}}', $10, $11, now() + make_interval(secs => $12), $13, $14
+            )
             returning {_TASK}
             """,
             task_id,
@@ -66,6 +68,8 @@ class TaskRepository:
             uuid4(),
             job_id,
             TTL_SECONDS,
+            task.toolset,
+            task.toolsets,
         )
         return _to_task(row)
 

@@ -39,6 +39,10 @@ class NewTask(Struct, frozen=True, kw_only=True):
     tool_name: str
     arguments: dict[str, Any]
     caller: str
+    toolset: str | None = None
+    """The toolset through which it is called."""
+    toolsets: tuple[str, ...] | None = None
+    """Those to which its caller is limited; None: all tools."""
     timeout_seconds: float | None = None
     max_tokens: int | None = None
     asks_before_destructive: bool = False
@@ -71,6 +75,8 @@ class Run(Struct, frozen=True, kw_only=True):
     tool_name: str
     arguments: dict[str, Any]
     caller: str
+    toolset: str | None
+    toolsets: list[str] | None
     execution_id: UUID
     timeout_seconds: float | None
     max_tokens: int | None

@@ -22,6 +22,7 @@ from toolbox.errors import (
     DatabaseUnavailable,
     InvalidArguments,
     Overloaded,
+    RateLimited,
     ToolboxError,
     ToolNotHere,
     ToolNotRunnable,
@@ -80,7 +81,7 @@ class TaskWorker:
         except InputRequired as required:
             questions = to_input_requests(required.questions)
             await _patiently(lambda: self._tasks.ask(run.task_id, questions))
-        except (Overloaded, DatabaseUnavailable):
+        except (Overloaded, RateLimited, DatabaseUnavailable):
             await self._tasks.give_back(run.task_id)
             raise
         except (InvalidArguments, ToolNotHere, ToolNotRunnable) as error:  # results of tools/call, too
@@ -99,7 +100,8 @@ class TaskWorker:
         return CallRequest(
             tool_name=run.tool_name,
             arguments=run.arguments,
-            caller=Caller(run.caller, LIMITED),  # what it may call was seen to when the task was made
+            caller=Caller(run.caller, LIMITED, None if run.toolsets is None else frozenset(run.toolsets)),
+            toolset=run.toolset,
             channel="mcp",
             timeout_seconds=run.timeout_seconds,
             max_tokens=run.max_tokens,

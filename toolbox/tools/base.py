@@ -50,6 +50,7 @@ class ToolContext:
         caller: str,
         timeout_seconds: float,
         run_blocking: Callable[[Callable[[], Any]], Awaitable[Any]],
+        toolset: str | None = None,
         client: Client = SILENT,
         announce: Callable[[str], Awaitable[None]] | None = None,
         can_become_task: bool = False,
@@ -60,6 +61,8 @@ class ToolContext:
         """The id under which the call is recorded."""
         self.caller = caller
         """Who is calling, as shown in the history: a key's name, or "anonymous"."""
+        self.toolset = toolset
+        """The toolset through which the tool is called, whose own secrets count; None if through none."""
         self.timeout_seconds = timeout_seconds
         """The whole time that the call may take; when it is over, the call is cancelled."""
         self._run_blocking = run_blocking

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -162,7 +163,7 @@ class CommandTool:
         """Run the command once."""
         given = self._implementation
         try:
-            secrets = {name: await self._kind.secrets.get(name) for name in self._secrets}
+            secrets = {name: await self._kind.secrets.get(name, context.toolset) for name in self._secrets}
         except SecretUnavailable as error:
             raise ToolError(error.message) from error
         argv = [self._kind.find_program(self._program), *fill_argv(self._argv, arguments)]
@@ -183,15 +184,15 @@ class CommandTool:
             ),
             stdin=stdin.encode("utf-8", "replace"),
         )
-        return await self._to_result(finished)
+        return await self._to_result(finished, context)
 
-    async def _to_result(self, finished: Finished) -> ToolResult:
-        hide = self._kind.secrets.hide
+    async def _to_result(self, finished: Finished, context: ToolContext) -> ToolResult:
+        hide = partial(self._kind.secrets.hide, names=self._secrets, toolset=context.toolset)
         if finished.status:
             errors = finished.errors.decode("utf-8", "replace").strip()[-MAX_ERROR_CHARACTERS:]
             how = f"ended with status {finished.status}" if finished.status > 0 else f"was killed ({-finished.status})"
-            raise ToolError(await hide(f"{self._program} {how}{f': {errors}' if errors else ''}", self._secrets))
-        output = await hide(finished.output.decode("utf-8", "replace"), self._secrets)
+            raise ToolError(await hide(f"{self._program} {how}{f': {errors}' if errors else ''}"))
+        output = await hide(finished.output.decode("utf-8", "replace"))
         if self._implementation.output == "text" and self._selection is None:
             return ToolResult((TextContent(output),))
         try:

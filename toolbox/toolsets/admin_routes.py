@@ -13,6 +13,8 @@ from toolbox.auth.callers import Caller
 from toolbox.definitions import Moment
 from toolbox.errors import PreconditionFailed
 from toolbox.problems import problem_responses
+from toolbox.secrets.routes import NewSecret, SecretName
+from toolbox.secrets.store import SecretStore, StoredSecret
 from toolbox.toolsets.schemas import Toolset, ToolsetDefinition
 from toolbox.toolsets.service import Match, ToolsetService
 
@@ -99,6 +101,57 @@ async def delete_toolset(
     await toolsets.delete(name, caller=caller.name, match=_match(if_match, None))
 
 
+@get(
+    "/admin/toolsets/{name:str}/secrets",
+    summary="List a toolset's own secrets",
+    responses=problem_responses(400, 404, 503),
+    scope="tools:write",
+)
+async def list_own_secrets(
+    name: ToolsetKey, toolsets: NamedDependency[ToolsetService], secrets: NamedDependency[SecretStore]
+) -> list[StoredSecret]:
+    """The names of its secrets; their values are never given back."""
+    await toolsets.get(name)
+    return await secrets.list_secrets(name)
+
+
+@put(
+    "/admin/toolsets/{name:str}/secrets/{secret:str}",
+    status_code=204,
+    summary="Set a toolset's own secret",
+    responses=problem_responses(400, 404, 409, 413, 503),
+    scope="tools:write",
+)
+async def set_own_secret(
+    name: ToolsetKey,
+    secret: SecretName,
+    data: JSONBody[NewSecret],
+    toolsets: NamedDependency[ToolsetService],
+    secrets: NamedDependency[SecretStore],
+    caller: NamedDependency[Caller],
+) -> None:
+    """Keep a value that takes the place of the common secret of this name in calls through this toolset."""
+    await toolsets.get(name)
+    await secrets.set_secret(secret, data.value, toolset=name, caller=caller.name)
+
+
+@delete(
+    "/admin/toolsets/{name:str}/secrets/{secret:str}",
+    status_code=204,
+    summary="Delete a toolset's own secret",
+    responses=problem_responses(400, 404, 503),
+    scope="tools:write",
+)
+async def delete_own_secret(
+    name: ToolsetKey,
+    secret: SecretName,
+    secrets: NamedDependency[SecretStore],
+    caller: NamedDependency[Caller],
+) -> None:
+    """Forget it; calls through the toolset get the common secret of this name again."""
+    await secrets.delete_secret(secret, toolset=name, caller=caller.name)
+
+
 def find_etag(toolset: Toolset) -> str:
     """Another one after each change of the definition; members that come and go change nothing."""
     return make_etag(toolset.name, toolset.updated_at, toolset.definition)
@@ -134,4 +187,16 @@ async def _answer(toolsets: ToolsetService, name: str, status: int = 200) -> Res
     return answer_json(state, status, {"ETag": find_etag(toolset)})
 
 
-router = Router("/", route_handlers=[list_toolsets, get_toolset, put_toolset, delete_toolset], tags=["admin"])
+router = Router(
+    "/",
+    route_handlers=[
+        list_toolsets,
+        get_toolset,
+        put_toolset,
+        delete_toolset,
+        list_own_secrets,
+        set_own_secret,
+        delete_own_secret,
+    ],
+    tags=["admin"],
+)

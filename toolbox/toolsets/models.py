@@ -6,6 +6,7 @@ from typing import Any
 from advanced_alchemy.base import DefaultBase
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -41,6 +42,7 @@ class ToolsetRow(DefaultBase):
     asks_before_destructive: Mapped[bool] = mapped_column(Boolean)
     max_tokens: Mapped[int | None] = mapped_column(Integer)
     rules: Mapped[Any] = mapped_column(JSONB)
+    limits: Mapped[Any | None] = mapped_column(JSON)
     tools: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     revision: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

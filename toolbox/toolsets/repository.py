@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from toolbox.database import Connection, Database
 from toolbox.tools.repository import COLUMNS, StoredTool, to_tool
-from toolbox.toolsets.schemas import Rules, Toolset, ToolsetDefinition, to_like
+from toolbox.toolsets.schemas import Rules, Toolset, ToolsetDefinition, ToolsetLimits, to_like
 
 _DEFINED = tuple(name for name in ToolsetDefinition.__struct_fields__ if name != "rules")
 _COLUMNS = ", ".join(
@@ -219,7 +219,9 @@ async def _write_rules(connection: Connection, toolset_id: int, rules: Rules) ->
 
 def _to_toolset(row: Mapping[str, Any]) -> Toolset:
     definition = ToolsetDefinition(
-        rules=msgspec.json.decode(row["rules"], type=Rules), **{name: row[name] for name in _DEFINED}
+        rules=msgspec.json.decode(row["rules"], type=Rules),
+        limits=None if row["limits"] is None else msgspec.json.decode(row["limits"], type=ToolsetLimits),
+        **{name: row[name] for name in _DEFINED if name != "limits"},
     )
     return Toolset(
         definition=definition,

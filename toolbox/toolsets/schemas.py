@@ -34,6 +34,20 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     exclude: tuple[Rule, ...] = ()
 
 
+CallLimit = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class ToolsetLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How much a toolset is called, by all callers together; null limits nothing."""
+
+    calls_per_minute: CallLimit | None = None
+    calls_per_hour: CallLimit | None = None
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)] | None,
+        Meta(description="How many of its calls run at a time in one process; others wait."),
+    ] = None
+
+
 class ToolsetDefinition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A toolset as it is to be."""
 
@@ -50,6 +64,7 @@ class ToolsetDefinition(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_tokens: Annotated[
         Annotated[int, Meta(ge=100, le=1_000_000)] | None, Meta(description="How long a result may be.")
     ] = None
+    limits: ToolsetLimits | None = None
 
 
 class Toolset(Struct, frozen=True, kw_only=True):

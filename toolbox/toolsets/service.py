@@ -8,6 +8,7 @@ from toolbox.database import Database
 from toolbox.definitions import ANONYMOUS
 from toolbox.errors import NotFound
 from toolbox.events import notify
+from toolbox.secrets.store import delete_secrets_of
 from toolbox.toolsets.repository import (
     ToolsetRepository,
     lock_members,
@@ -64,7 +65,7 @@ class ToolsetService:
         return changes
 
     async def delete(self, name: str, *, caller: str = ANONYMOUS, match: Match | None = None) -> None:
-        """Delete a toolset.
+        """Delete a toolset, and its own secrets.
 
         Raises:
             NotFound: There is none with this name.
@@ -77,6 +78,7 @@ class ToolsetService:
             if match:
                 match(known)
             await mark_deleted(connection, known.id)
+            await delete_secrets_of(connection, name)
             await record(connection, AuditEntry(caller, "toolset.deleted", "toolset", name, known.definition))
             await notify(connection, "tools")
 
