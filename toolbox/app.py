@@ -20,19 +20,15 @@ from litestar.openapi.spec import Contact, License, Tag
 from litestar.response import Redirect
 from litestar.static_files import create_static_files_router
 
-from toolbox.admin import audit_routes, export_routes, log_routes
-from toolbox.admin import routes as admin_routes
 from toolbox.admin.metrics import Facts, create_metrics_router
 from toolbox.admin.openapi import complete_document
 from toolbox.admin.schemas import Stats
 from toolbox.admin.service import count_tools
 from toolbox.auth import metadata
-from toolbox.auth import routes as key_routes
 from toolbox.auth.authentication import REPORTER, Authenticator
 from toolbox.auth.gate import Gate
 from toolbox.auth.guard import provide_caller, require_scope
 from toolbox.auth.scopes import PUBLIC
-from toolbox.calls import routes as call_routes
 from toolbox.certificates import ends_at
 from toolbox.checks import (
     check_pool,
@@ -65,18 +61,12 @@ from toolbox.queue import Queue
 from toolbox.rate_limiting.layer import RateLimits
 from toolbox.rate_limiting.limiter import Limiter
 from toolbox.redis import create_redis, redis_problem
+from toolbox.routers import create_routers, provide_parts
 from toolbox.seals import load_sealer
-from toolbox.search import routes as search_routes
-from toolbox.secrets import routes as secret_routes
 from toolbox.services import Services, open_services, serving
 from toolbox.settings import Secret, Settings, naming_database, refuse_contradictions, refuse_exposure
 from toolbox.signals import told_of_end, told_of_hangup
-from toolbox.tools import approval_routes, version_routes
-from toolbox.tools import routes as tool_routes
-from toolbox.tools.admin_routes import create_admin_router
-from toolbox.toolsets import admin_routes as toolset_admin_routes
 from toolbox.toolsets import routes as toolset_routes
-from toolbox.upstreams import routes as upstream_routes
 from toolbox.upstreams.service import UpstreamService
 from toolbox.version import VERSION
 
@@ -193,29 +183,16 @@ def create_app(
             create_toolsets_router(
                 settings, lambda name, caller: cast("Endpoints", state.endpoints).find(name, caller)
             ),
-            admin_routes.router,
-            audit_routes.router,
-            export_routes.router,
-            call_routes.router,
-            key_routes.router,
-            log_routes.router,
+            *create_routers(settings),
             metadata.router,
-            search_routes.router,
-            secret_routes.router,
-            tool_routes.router,
-            create_admin_router(settings),
-            approval_routes.router,
-            version_routes.router,
             toolset_routes.router,
-            toolset_admin_routes.router,
-            upstream_routes.router,
             cards.router,
             create_metrics_router(lambda: cast("Facts", state.facts), lambda: state.sample()),
             create_health_router(checks, essential, get_phase, VERSION),
             _swagger_assets(),
         ],
         lifespan=[lifespan],
-        dependencies=_dependencies(),
+        dependencies=provide_parts() | {"caller": Provide(provide_caller, sync_to_thread=False)},
         before_request=_create_guard(settings),
         exception_handlers={Exception: to_problem},
         openapi_config=_openapi(),
@@ -321,38 +298,6 @@ def _create_guard(settings: Settings) -> Callable[[Request[Any, Any, Any]], Awai
         require_scope(request)
 
     return guard
-
-
-def _dependencies() -> dict[str, Provide]:
-    """What handlers may ask for by name: parts of the services."""
-
-    def part(name: str) -> Provide:
-        def provide(state: State) -> Any:
-            return getattr(state.services, name)
-
-        return Provide(provide, sync_to_thread=False)
-
-    names = (
-        "approvals",
-        "calls",
-        "database",
-        "history",
-        "keys",
-        "kinds",
-        "manager",
-        "plugins",
-        "queue",
-        "registry",
-        "search",
-        "secrets",
-        "settings",
-        "started_at",
-        "tools",
-        "toolsets",
-        "upstreams",
-        "versions",
-    )
-    return {name: part(name) for name in names} | {"caller": Provide(provide_caller, sync_to_thread=False)}
 
 
 def _openapi() -> OpenAPIConfig:

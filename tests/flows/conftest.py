@@ -105,10 +105,15 @@ def _wait_for_report(process: subprocess.Popen[str]) -> Server:
     raise AssertionError(f"the server ended with {process.wait()} before it was ready:\n{said}")
 
 
-def run_toolbox(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_toolbox(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [TOOLBOX, *arguments], env=environment(**settings), capture_output=True, text=True, timeout=START_SECONDS
+        [TOOLBOX, *arguments],
+        env=environment(**settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
     )
 
 

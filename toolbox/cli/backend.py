@@ -8,16 +8,17 @@ import contextlib
 import getpass
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct, structs
 
-from toolbox.auth.callers import LOCAL
+from toolbox.auth.callers import LOCAL, Caller
+from toolbox.auth.scopes import ALL
 from toolbox.cli.imports import httpx
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.embedded.secret_key import ensure_secret_key
@@ -78,15 +79,7 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
     """
 
     async def remotely(remote_url: str, *, is_own: bool) -> T:
-        # No proxy leads back to this machine, and the certificate that its server shows has the name that others use.
-        key = read_settings(os.environ).api_key
-        async with httpx.AsyncClient(
-            base_url=remote_url,
-            timeout=REMOTE_TIMEOUT_SECONDS,
-            trust_env=not is_own,
-            verify=not is_own,
-            headers={"X-API-Key": key.reveal()} if key else {},
-        ) as client:
+        async with _connect(remote_url, is_own=is_own) as client:
             return await work(Remote(client))
 
     async def locally(settings: Settings) -> T:
@@ -99,6 +92,45 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
         return asyncio.run(remotely(own_url, is_own=True))
     with local_settings(command) as settings:
         return asyncio.run(locally(settings))
+
+
+def operate(url: str | None, command: str, work: "Callable[[Server], Awaitable[T]]") -> T:
+    """Do an operator's work over REST: on the server at `url`, or in this process, on this machine's own database.
+
+    What is done here is done as the user who runs the command, and heard of by every replica.
+    """
+
+    async def locally(settings: Settings) -> T:
+        from toolbox.routers import create_local_app  # slow to load, and not needed with --url
+
+        async with open_local(settings) as local:
+            app = create_local_app(local.services, Caller(local_caller(), ALL))
+            transport = httpx.ASGITransport(cast("Any", app))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await work(Server(client))
+
+    if url:
+        return asyncio.run(ask_server(url, work))
+    with local_settings(command) as settings:
+        return asyncio.run(locally(settings))
+
+
+async def ask_server(url: str, work: "Callable[[Server], Awaitable[T]]") -> T:
+    """Do some work on the server at `url`, with the key in API_KEY if there is one."""
+    async with _connect(url, is_own=False) as client:
+        return await work(Server(client))
+
+
+def _connect(url: str, *, is_own: bool) -> httpx.AsyncClient:
+    # No proxy leads back to this machine, and the certificate that its server shows has the name that others use.
+    key = read_settings(os.environ).api_key
+    return httpx.AsyncClient(
+        base_url=url,
+        timeout=REMOTE_TIMEOUT_SECONDS,
+        trust_env=not is_own,
+        verify=not is_own,
+        headers={"X-API-Key": key.reveal()} if key else {},
+    )
 
 
 @contextlib.contextmanager
@@ -219,71 +251,81 @@ class Local:
         return _plain(self.services.plugins.plugins, list[Object])
 
 
-class Remote:
-    """Works on a server."""
+class Server:
+    """Asks a server over REST."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
-    async def find(self, request: Object) -> list[Object]:
-        """See Backend."""
-        return _decode(await self._ask("POST", "/mcp/find_tool", request), list[Object])
+    async def ask(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """What the server answers, None if that is nothing.
 
-    async def call(self, request: Object) -> Object:
-        """See Backend."""
-        patient = httpx.Timeout(REMOTE_TIMEOUT_SECONDS, read=None)  # the tool's own time limit ends it
-        return _decode(await self._ask("POST", "/mcp/call_tool", request, patient), Object)
+        Raises:
+            NotFound: It says that there is no such thing.
+            ToolboxError: It refuses, in its own words, or cannot be reached.
+        """
+        answer = self._found(await self.send(method, path, body, headers=headers))
+        return _decode(answer, object) if answer.content else None
 
-    async def read_result(self, call_id: str, wanted: Object) -> "Result":
-        """See Backend."""
-        answer = await self._send("GET", f"/calls/{quote(call_id, safe='')}/result?{urlencode(wanted)}")
-        if _problem(answer).get("code") == "not_found":
-            raise NotFound(_problem(answer)["detail"])
-        checked = self._checked(answer)
-        following = checked.links.get("next", {}).get("url")
-        return Result(_decode(checked, object), int(checked.headers["X-Total-Count"]), following)
+    async def ask_state(
+        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None
+    ) -> Object:
+        """A thing as the server answers with it, and the ETag that says in which state it is.
 
-    async def list_tools(self, request: Object) -> tuple[list[Object], int]:
-        """See Backend."""
-        answer = await self._ask("POST", "/mcp/list_tools", request)
-        return _decode(answer, list[Object]), int(answer.headers["X-Total-Count"])
+        Raises: as `ask`.
+        """
+        answer = self._found(await self.send(method, path, body, headers=headers))
+        return _decode(answer, Object) | {"etag": answer.headers.get("etag")}
 
-    async def get_tool(self, name: str) -> Object:
-        """See Backend."""
-        answer = await self._send("GET", f"/tools/{quote(name, safe='')}")
-        problem = _problem(answer)
-        if problem.get("code") == "tool_not_found" or "/" in name:  # an encoded slash leads to no tool's address
-            raise _no_such_tool(name, problem.get("suggestions", []))
-        return _decode(self._checked(answer), Object)
-
-    async def list_plugins(self) -> list[Object]:
-        """See Backend."""
-        return _decode(await self._ask("GET", "/admin/plugins"), list[Object])
-
-    async def ask(self, method: str, path: str, body: Object | None = None) -> Any:
-        """What the server answers, None if that is nothing."""
-        answer = await self._send(method, path, body)
-        if _problem(answer).get("code") == "not_found":
-            raise NotFound(_problem(answer)["detail"])
-        checked = self._checked(answer)
-        return _decode(checked, object) if checked.content else None
-
-    async def _ask(
-        self, method: str, path: str, body: Object | None = None, patience: httpx.Timeout | None = None
+    async def request(
+        self, method: str, path: str, body: Any = None, *, patience: httpx.Timeout | None = None
     ) -> httpx.Response:
-        return self._checked(await self._send(method, path, body, patience))
+        """An answer that is no error.
 
-    async def _send(
-        self, method: str, path: str, body: Object | None = None, patience: httpx.Timeout | None = None
+        Raises:
+            ToolboxError: It refuses, in its own words, or cannot be reached.
+        """
+        return self.check(await self.send(method, path, body, patience=patience))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: httpx.Timeout | None = None,
     ) -> httpx.Response:
+        """Any answer; the body is JSON, or `content` as it is.
+
+        Raises:
+            ToolboxError: The server cannot be reached.
+        """
+        if body is not None:
+            content = msgspec.json.encode(body)
+            headers = {"Content-Type": "application/json", **(headers or {})}
         try:
-            return await self._client.request(method, path, json=body, timeout=patience or self._client.timeout)
+            return await self._client.request(
+                method, path, content=content, headers=headers, timeout=patience or self._client.timeout
+            )
         except httpx.HTTPError as error:
             raise ToolboxError(
                 f"{self._client.base_url} cannot be reached: {str(error) or type(error).__name__}"
             ) from error
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
+    def _found(self, answer: httpx.Response) -> httpx.Response:
+        problem = _problem(answer)
+        if problem.get("code") in {"not_found", "tool_not_found"}:
+            raise NotFound(problem["detail"])
+        return self.check(answer)
+
+    def check(self, answer: httpx.Response) -> httpx.Response:
+        """The answer, if it is no error.
+
+        Raises:
+            ToolboxError: It is one; says what the server says.
+        """
         if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
             raise ToolboxError(
                 f"{self._client.base_url} answers, but there is no ToolBox at this address: --url takes what "
@@ -293,6 +335,45 @@ class Remote:
             said = f"the server answered {answer.status_code} {answer.reason_phrase}"
             raise ToolboxError(str(_problem(answer).get("detail", said)))
         return answer
+
+
+class Remote(Server):
+    """Works on a server."""
+
+    async def find(self, request: Object) -> list[Object]:
+        """See Backend."""
+        return _decode(await self.request("POST", "/mcp/find_tool", request), list[Object])
+
+    async def call(self, request: Object) -> Object:
+        """See Backend."""
+        patient = httpx.Timeout(REMOTE_TIMEOUT_SECONDS, read=None)  # the tool's own time limit ends it
+        return _decode(await self.request("POST", "/mcp/call_tool", request, patience=patient), Object)
+
+    async def read_result(self, call_id: str, wanted: Object) -> "Result":
+        """See Backend."""
+        answer = await self.send("GET", f"/calls/{quote(call_id, safe='')}/result?{urlencode(wanted)}")
+        if _problem(answer).get("code") == "not_found":
+            raise NotFound(_problem(answer)["detail"])
+        checked = self.check(answer)
+        following = checked.links.get("next", {}).get("url")
+        return Result(_decode(checked, object), int(checked.headers["X-Total-Count"]), following)
+
+    async def list_tools(self, request: Object) -> tuple[list[Object], int]:
+        """See Backend."""
+        answer = await self.request("POST", "/mcp/list_tools", request)
+        return _decode(answer, list[Object]), int(answer.headers["X-Total-Count"])
+
+    async def get_tool(self, name: str) -> Object:
+        """See Backend."""
+        answer = await self.send("GET", f"/tools/{quote(name, safe='')}")
+        problem = _problem(answer)
+        if problem.get("code") == "tool_not_found" or "/" in name:  # an encoded slash leads to no tool's address
+            raise _no_such_tool(name, problem.get("suggestions", []))
+        return _decode(self.check(answer), Object)
+
+    async def list_plugins(self) -> list[Object]:
+        """See Backend."""
+        return _decode(await self.request("GET", "/admin/plugins"), list[Object])
 
 
 def _no_such_result(call_id: str) -> NotFound:

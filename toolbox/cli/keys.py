@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import click
 import msgspec
 
 from toolbox.auth.callers import Caller
-from toolbox.auth.schemas import MAX_OVERLAP_SECONDS, IssuedKey, Key, NewKey
+from toolbox.auth.schemas import MAX_OVERLAP_SECONDS, IssuedKey, Key, NewKey, Rotation
 from toolbox.auth.scopes import ALL, SCOPES
-from toolbox.cli.backend import local_caller, local_settings, open_local_database
-from toolbox.cli.output import json_option, print_json, print_table
+from toolbox.cli.backend import ask_server, local_caller, local_settings, open_local_database
+from toolbox.cli.output import json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
 from toolbox.settings import Settings
 
@@ -39,9 +40,16 @@ def keys() -> None:
 @click.option("--admin", is_flag=True, help="Every scope.")
 @click.option("--toolset", "toolsets", multiple=True, help="Only the tools of this toolset; again for more.")
 @click.option("--days", type=click.IntRange(min=1), help="When it expires; without: never.")
+@url_option
 @json_option
 def create(
-    name: str, scopes: tuple[str, ...], admin: bool, toolsets: tuple[str, ...], days: int | None, as_json: bool
+    name: str,
+    scopes: tuple[str, ...],
+    admin: bool,
+    toolsets: tuple[str, ...],
+    days: int | None,
+    url: str | None,
+    as_json: bool,
 ) -> None:
     """Issue a key. Its secret is printed this once, and cannot be read again."""
     wanted = {
@@ -54,14 +62,21 @@ def create(
         new = msgspec.convert(wanted, NewKey)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the key {name!r} cannot be issued: {error}") from error
-    _show(_work(lambda service, caller: service.issue(new, caller)), as_json)
+    if url:
+        _show(_ask(url, "POST", "/admin/keys", IssuedKey, new), as_json)
+    else:
+        _show(_work(lambda service, caller: service.issue(new, caller)), as_json)
 
 
 @keys.command("list")
+@url_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(url: str | None, as_json: bool) -> None:
     """List keys, revoked ones too."""
-    found = _work(lambda service, _: service.repository.list_keys())
+    if url:
+        found = _ask(url, "GET", "/admin/keys?limit=1000", list[Key])
+    else:
+        found = _work(lambda service, _: service.repository.list_keys())
     if as_json:
         print_json(found)
         return
@@ -79,18 +94,37 @@ def list_(as_json: bool) -> None:
     show_default=True,
     help="Seconds for which the old secret still works.",
 )
+@url_option
 @json_option
-def rotate(name: str, overlap_seconds: int, as_json: bool) -> None:
+def rotate(name: str, overlap_seconds: int, url: str | None, as_json: bool) -> None:
     """Give a key a new secret, printed this once; its caller stays the same."""
+    if url:
+        wanted = Rotation(overlap_seconds=overlap_seconds)
+        _show(_ask(url, "POST", f"{_path(name)}/rotate", IssuedKey, wanted), as_json)
+        return
     _show(_work(lambda service, caller: service.rotate(name, overlap_seconds, caller)), as_json)
 
 
 @keys.command()
 @click.argument("name")
-def revoke(name: str) -> None:
+@url_option
+def revoke(name: str, url: str | None) -> None:
     """Let a key work no more, at once."""
-    _work(lambda service, caller: service.revoke(name, caller))
+    if url:
+        _ask(url, "DELETE", _path(name), None)
+    else:
+        _work(lambda service, caller: service.revoke(name, caller))
     click.echo(f"{name}: revoked")
+
+
+def _path(name: str) -> str:
+    return f"/admin/keys/{quote(name, safe='')}"
+
+
+def _ask(url: str, method: str, path: str, kind: Any, body: Any = None) -> Any:
+    """What a server answers, as the struct that it is."""
+    answer = asyncio.run(ask_server(url, lambda server: server.ask(method, path, body)))
+    return msgspec.convert(answer, kind)
 
 
 def _work(work: "Callable[[KeyService, Caller], Awaitable[T]]") -> T:

@@ -18,6 +18,7 @@ COMMANDS = {
     "tools": ("toolbox.cli.use:tools", "List tools, look at one, and manage them."),
     "plugins": ("toolbox.cli.use:plugins", "The installed plugins, and what is wrong with them."),
     "sync": ("toolbox.cli.catalogue:sync", "Bring the catalogue to what the plugins offer."),
+    "reload": ("toolbox.cli.reload:reload", "Take up plugins that were installed or upgraded, without a restart."),
     "import": ("toolbox.cli.catalogue:import_", "Import tools from JSON lines, or MCP servers from hosts' files."),
     "export": ("toolbox.cli.export:export", "Write ToolBox into the files of MCP hosts."),
     "bridge": ("toolbox.cli.bridge:bridge", "Serve one stdio server of MCP over HTTP."),

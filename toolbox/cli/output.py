@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -10,7 +10,9 @@ import click
 import msgspec
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-url_option = click.option("--url", metavar="URL", help="Work on the server at this address instead of this machine.")
+url_option = click.option(
+    "--url", metavar="URL", help="Work on the server at this address, with the key in API_KEY, instead of this machine."
+)
 
 GAP = "  "
 NARROWEST = 12
@@ -25,6 +27,13 @@ def count(number: int, noun: str) -> str:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_fields(fields: Mapping[str, Any]) -> None:
+    """One line for each field that says something."""
+    for name, value in fields.items():
+        if value not in (None, "", [], {}):
+            click.echo(f"{name}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}")
 
 
 def print_table(

@@ -3,12 +3,14 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import click
+from msgspec import to_builtins
 
-from toolbox.cli.backend import local_caller, local_settings, open_local_database
-from toolbox.cli.output import count, json_option, print_json, print_table
+from toolbox.cli.backend import ask_server, local_caller, local_settings, open_local_database
+from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where it is used: --help needs no database driver
@@ -28,32 +30,37 @@ def secrets() -> None:
 
 @secrets.command("set")
 @click.argument("name")
-def set_(name: str) -> None:
+@url_option
+def set_(name: str, url: str | None) -> None:
     """Keep a value under a name. It is asked for, or read from standard input; never from the command line."""
     if sys.stdin.isatty():
         value = click.prompt(f"value of {name}", hide_input=True, confirmation_prompt=True)
     else:
         value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
-    own, toolset = _split(name)
-    is_new = _run(lambda store: store.set_secret(own, value, toolset=toolset, caller=local_caller()))
-    click.echo(f"{name}: {'created' if is_new else 'replaced'}; it is named as ${{secret:{own}}}")
+    toolset, own = _split(name)
+    if url:
+        _ask(url, "PUT", _path(name), {"value": value})
+        said = "set"
+    else:
+        is_new = _run(lambda store: store.set_secret(own, value, toolset=toolset, caller=local_caller()))
+        said = "created" if is_new else "replaced"
+    click.echo(f"{name}: {said}; it is named as ${{secret:{own}}}")
 
 
 @secrets.command("list")
+@url_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(url: str | None, as_json: bool) -> None:
     """List the names of secrets; values are never shown."""
-    from toolbox.secrets.store import own_name
-
-    found = _run(lambda store: store.list_secrets())
+    found = _ask(url, "GET", "/admin/secrets") if url else to_builtins(_run(lambda store: store.list_secrets()))
     if as_json:
         print_json(found)
         return
     rows = [
         (
-            own_name(secret.name, secret.toolset),
-            secret.updated_at.isoformat(" ", "seconds"),
-            "an earlier one" if secret.needs_rotation else "",
+            "/".join(part for part in (secret["toolset"], secret["name"]) if part),
+            secret["updated_at"],
+            "an earlier one" if secret["needs_rotation"] else "",
         )
         for secret in found
     ]
@@ -62,28 +69,46 @@ def list_(as_json: bool) -> None:
 
 @secrets.command()
 @click.argument("name")
-def delete(name: str) -> None:
+@url_option
+def delete(name: str, url: str | None) -> None:
     """Forget a secret; what refers to it fails from now on."""
-    own, toolset = _split(name)
-    _run(lambda store: store.delete_secret(own, toolset=toolset, caller=local_caller()))
+    toolset, own = _split(name)
+    if url:
+        _ask(url, "DELETE", _path(name))
+    else:
+        _run(lambda store: store.delete_secret(own, toolset=toolset, caller=local_caller()))
     click.echo(f"{name}: deleted")
 
 
 @secrets.command()
-def rotate() -> None:
+@url_option
+def rotate(url: str | None) -> None:
     """Seal with the first key of SECRET_KEY whatever an earlier one has sealed.
 
     To change the key: put the new one before the old one, with a comma between them, and start all servers again; run
     this; then take the old one out.
     """
-    done = _run(lambda store: store.rotate(caller=local_caller()))
+    if url:
+        done = _ask(url, "POST", "/admin/secrets/rotate")["secrets"]
+    else:
+        done = _run(lambda store: store.rotate(caller=local_caller()))
     click.echo(f"{count(done, 'secret')} sealed anew")
 
 
-def _split(given: str) -> tuple[str, str | None]:
-    """The name, and whose own it is: TOOLSET/NAME, or NAME alone."""
+def _split(given: str) -> tuple[str | None, str]:
+    """Whose own it is, and its name: TOOLSET/NAME, or NAME alone."""
     toolset, _, name = given.rpartition("/")
-    return name, toolset or None
+    return toolset or None, name
+
+
+def _path(given: str) -> str:
+    toolset, name = _split(given)
+    of_toolset = f"/toolsets/{quote(toolset, safe='')}" if toolset else ""
+    return f"/admin{of_toolset}/secrets/{quote(name, safe='')}"
+
+
+def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
+    return asyncio.run(ask_server(url, lambda server: server.ask(method, path, body)))
 
 
 def _run(work: "Callable[[SecretStore], Awaitable[T]]") -> T:

@@ -1,24 +1,17 @@
 """Commands for toolsets: named selections of tools, each with an MCP endpoint of its own."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
+from urllib.parse import quote
 
 import click
 import msgspec
 
-from toolbox.cli.backend import find_server_url, local_caller, local_settings, open_local
-from toolbox.cli.output import count, json_option, print_json, print_table
+from toolbox.cli.backend import Server, find_server_url, operate
+from toolbox.cli.output import count, json_option, print_fields, print_json, print_table, url_option
 from toolbox.errors import NotFound
-from toolbox.settings import Settings
-
-if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
-    from toolbox.toolsets.repository import MemberPage
-    from toolbox.toolsets.schemas import Toolset
-    from toolbox.toolsets.service import Change, ToolsetService
-
-T = TypeVar("T")
+from toolbox.settings import read_settings
 
 MEMBERS_SHOWN = 20
 
@@ -30,19 +23,20 @@ def toolsets() -> None:
 
 @toolsets.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@url_option
 @json_option
-def apply(file: Path, as_json: bool) -> None:
+def apply(file: Path, url: str | None, as_json: bool) -> None:
     """Define the toolsets of a JSON or TOML file, or replace those that are there already. Others stay as they are."""
     from toolbox.toolsets.files import read_toolset_file
 
     definitions = read_toolset_file(file)
 
-    async def write(service: "ToolsetService") -> tuple["dict[str, Change]", dict[str, int]]:
-        changes = await service.apply(definitions, caller=local_caller())
-        return changes, {name: (await service.get(name)).tools for name in changes}
+    async def work(server: Server) -> tuple[dict[str, str], dict[str, int]]:
+        changes = await server.ask("PUT", "/admin/toolsets", definitions)
+        found = await server.ask("GET", "/admin/toolsets")
+        return changes, {toolset["name"]: toolset["tools"] for toolset in found}
 
-    with local_settings("toolsets") as settings:
-        changes, tools = asyncio.run(_work(settings, write))
+    changes, tools = operate(url, "toolsets", work)
     if as_json:
         print_json(changes)
     for name, change in () if as_json else changes.items():
@@ -52,90 +46,68 @@ def apply(file: Path, as_json: bool) -> None:
 
 
 @toolsets.command("list")
+@url_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(url: str | None, as_json: bool) -> None:
     """List the toolsets."""
-    with local_settings("toolsets") as settings:
-        found = asyncio.run(_work(settings, lambda service: service.repository.list_toolsets()))
+    found = [_flatten(state) for state in operate(url, "toolsets", lambda server: server.ask("GET", "/admin/toolsets"))]
     if as_json:
-        print_json([_to_json(toolset) for toolset in found])
+        print_json([{name: value for name, value in one.items() if name != "first_tools"} for one in found])
         return
     rows = [
         (
-            toolset.name,
-            toolset.tools,
-            "its tools" if toolset.definition.is_direct else "find_tool",
-            toolset.definition.title or toolset.definition.description,
+            one["name"],
+            one["tools"],
+            "its tools" if one["is_direct"] else "find_tool",
+            one["title"] or one["description"],
         )
-        for toolset in found
+        for one in found
     ]
     print_table(("name", "tools", "clients see", "title"), rows, caption=None if rows else "no toolsets yet")
 
 
 @toolsets.command()
 @click.argument("name")
+@url_option
 @json_option
-def show(name: str, as_json: bool) -> None:
+def show(name: str, url: str | None, as_json: bool) -> None:
     """Look at one toolset and its first tools."""
-
-    async def look(service: "ToolsetService") -> tuple["Toolset", "MemberPage"]:
-        toolset = await _named(name, service.get(name))
-        return toolset, await service.repository.read_members(toolset.id, after="", limit=MEMBERS_SHOWN)
-
-    with local_settings("toolsets") as settings:
-        toolset, members = asyncio.run(_work(settings, look))
-        base_url = settings.public_url or find_server_url()
-    names = [tool.name for tool in members.tools]
+    shown = _flatten(_ask_for(url, "GET", name))
     if as_json:
-        print_json(_to_json(toolset) | {"first_tools": names})
+        print_json(shown)
         return
-    shown = _to_json(toolset)
+    base_url = url or read_settings(os.environ).public_url or find_server_url()
     shown["endpoint"] = f"{(base_url or '').rstrip('/')}{shown['endpoint']}"
-    rules = shown.pop("rules")
-    for field, value in shown.items():
-        if value is not None and value != "":
-            click.echo(f"{field}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}")
+    rules, names = shown.pop("rules"), shown.pop("first_tools")
+    print_fields(shown)
     for kind in ("include", "exclude"):
         for rule in rules.get(kind, ()):
             click.echo(f"{kind}: {msgspec.json.encode(rule).decode()}")
     click.echo("\n".join(["", *names]) if names else "\nno tool is in it")
-    if members.has_more:
-        click.echo(f"... and {toolset.tools - len(names)} more")
+    if shown["tools"] > len(names):
+        click.echo(f"... and {shown['tools'] - len(names)} more")
 
 
 @toolsets.command()
 @click.argument("name")
-def delete(name: str) -> None:
-    """Delete a toolset; its tools stay."""
-    with local_settings("toolsets") as settings:
-        asyncio.run(_work(settings, lambda service: _named(name, service.delete(name, caller=local_caller()))))
+@url_option
+def delete(name: str, url: str | None) -> None:
+    """Delete a toolset, and the secrets of its own; its tools stay."""
+    _ask_for(url, "DELETE", name)
     click.echo(f"{name}: deleted")
 
 
-async def _named(name: str, work: Awaitable[T]) -> T:
-    """A toolset that is not there, in the words of the command line."""
+def _ask_for(url: str | None, method: str, name: str) -> Any:
+    """What the server answers about a toolset; one that is not there, in the words of the command line."""
     try:
-        return await work
+        return operate(url, "toolsets", lambda server: server.ask(method, f"/admin/toolsets/{quote(name, safe='')}"))
     except NotFound as error:
         raise NotFound(
             f"there is no toolset {name[:100]!r}; `toolbox toolsets list` lists those that there are"
         ) from error
 
 
-async def _work(settings: Settings, work: "Callable[[ToolsetService], Awaitable[T]]") -> T:
-    from toolbox.toolsets.service import ToolsetService
-
-    async with open_local(settings) as local:
-        return await work(ToolsetService(local.services.database))
-
-
-def _to_json(toolset: "Toolset") -> dict[str, Any]:
-    definition: dict[str, Any] = msgspec.to_builtins(toolset.definition)
-    return {
-        "name": toolset.name,
-        "endpoint": f"/toolsets/{toolset.name}/mcp",
-        "tools": toolset.tools,
-        **definition,
-        "created_at": toolset.created_at.isoformat(),
-        "updated_at": toolset.updated_at.isoformat(),
-    }
+def _flatten(state: dict[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {name: state[name] for name in ("name", "endpoint", "tools")} | state["definition"]
+    times = {name: state[name] for name in ("created_at", "updated_at")}
+    return known | times | {"first_tools": state["first_tools"][:MEMBERS_SHOWN]}

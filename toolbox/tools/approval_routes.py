@@ -12,6 +12,7 @@ from toolbox.problems import problem_responses
 from toolbox.tools.admin_routes import ONE_TOOL, ToolKey, answer_tool
 from toolbox.tools.admin_schemas import ToolState, WaitingVersion, to_state
 from toolbox.tools.approvals import Approvals
+from toolbox.tools.findings import lint_outdated
 from toolbox.tools.management import ToolManager
 from toolbox.tools.policies import OnChange, Pattern, read_policies, write_policies
 from toolbox.tools.version_routes import VersionNumber
@@ -69,6 +70,19 @@ async def list_flagged(manager: NamedDependency[ToolManager]) -> Response[bytes]
     return answer_json([to_state(managed) for managed in await manager.list_flagged()])
 
 
+@post(
+    "/admin/lint",
+    status_code=200,
+    summary="Look at new definitions now",
+    responses={200: ResponseSpec(list[ToolState], description="By name"), **problem_responses(503)},
+    scope="tools:write",
+)
+async def lint_now(manager: NamedDependency[ToolManager], database: NamedDependency[Database]) -> Response[bytes]:
+    """Look at all definitions that are new or have changed, as is done in the background, and list what is flagged."""
+    await lint_outdated(database)
+    return answer_json([to_state(managed) for managed in await manager.list_flagged()])
+
+
 @get("/admin/policies", summary="List policies", responses=problem_responses(503), scope="tools:write")
 async def list_policies(database: NamedDependency[Database]) -> dict[str, OnChange]:
     """By source, or pattern of sources: whether new and changed tools are in force at once, or wait for approval."""
@@ -90,6 +104,7 @@ router = Router(
         list_approvals,
         approve_version,
         reject_version,
+        lint_now,
         list_flagged,
         list_policies,
         replace_policies,

@@ -16,7 +16,7 @@ from toolbox.problems import problem_responses
 from toolbox.secrets.routes import NewSecret, SecretName
 from toolbox.secrets.store import SecretStore, StoredSecret
 from toolbox.toolsets.schemas import Toolset, ToolsetDefinition
-from toolbox.toolsets.service import Match, ToolsetService
+from toolbox.toolsets.service import Change, Match, ToolsetService
 
 ToolsetKey = Annotated[str, PathParameter(min_length=1, max_length=256)]
 FIRST_TOOLS = 100
@@ -45,6 +45,24 @@ async def list_toolsets(toolsets: NamedDependency[ToolsetService]) -> Response[b
     """All toolsets in the order of their names, without their tools."""
     found = await toolsets.repository.list_toolsets()
     return answer_json([_to_state(toolset, []) for toolset in found])
+
+
+@put(
+    "/admin/toolsets",
+    summary="Define toolsets",
+    responses={
+        200: ResponseSpec(dict[str, Change], description="What became of each"),
+        **problem_responses(400, 413, 503),
+    },
+    scope="tools:write",
+)
+async def put_toolsets(
+    data: JSONBody[dict[str, ToolsetDefinition]],
+    toolsets: NamedDependency[ToolsetService],
+    caller: NamedDependency[Caller],
+) -> dict[str, Change]:
+    """Define some toolsets, or replace those that are there, all or none; others stay as they are."""
+    return await toolsets.apply(data, caller=caller.name)
 
 
 @get(
@@ -191,6 +209,7 @@ router = Router(
     "/",
     route_handlers=[
         list_toolsets,
+        put_toolsets,
         get_toolset,
         put_toolset,
         delete_toolset,
