@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from litestar.serialization import encode_json
 
+from toolbox.admin.documents import DocumentReport
 from toolbox.admin.log_routes import LogLevel
 from toolbox.admin.schemas import Accepted, Stats
 from toolbox.audit import AuditedChange
@@ -66,6 +67,7 @@ SHAPES = (
     Change,
     Changes,
     DetailedHealth,
+    DocumentReport,
     FindRequest,
     Health,
     ImportReport,

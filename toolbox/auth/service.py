@@ -35,18 +35,26 @@ class KeyService:
             InsufficientScope: The caller lacks a scope that it would have.
             Conflict: The name is taken.
         """
-        if new.toolsets is not None and not LIMITED.issuperset(new.scopes):
-            raise InvalidRequest(
-                "scopes: a key that is limited to toolsets can have tools:read and tools:call only, because the others "
-                "are about all tools"
-            )
-        _require_all(caller, new.scopes)
+        _check(new, caller)
         async with self._database.transaction() as connection:
             if not await insert_key(connection, new, caller.name):
                 raise Conflict(
                     f"there is, or was, a key {new.name!r}: its calls are known by this name, so choose another"
                 )
             return await self._hand_out(connection, new.name, None, "key.created", caller)
+
+    async def restore_in(self, connection: Connection, new: NewKey, caller: Caller) -> bool:
+        """A key without a secret, within a transaction, until it is rotated; false if there is one of the name.
+
+        Raises: as `issue`.
+        """
+        _check(new, caller)
+        if not await insert_key(connection, new, caller.name):
+            return False
+        after = await read_key(connection, new.name)
+        await record(connection, AuditEntry(caller.name, "key.created", "key", new.name, after=after))
+        await notify(connection, "keys")
+        return True
 
     async def rotate(self, name: str, overlap_seconds: float, caller: Caller) -> IssuedKey:
         """The same key with a new secret; the one before works for a while longer.
@@ -90,6 +98,15 @@ class KeyService:
         await record(connection, AuditEntry(caller.name, action, "key", name, before, key))
         await notify(connection, "keys")
         return IssuedKey(key=key, secret=secret)
+
+
+def _check(new: NewKey, caller: Caller) -> None:
+    if new.toolsets is not None and not LIMITED.issuperset(new.scopes):
+        raise InvalidRequest(
+            "scopes: a key that is limited to toolsets can have tools:read and tools:call only, because the others are "
+            "about all tools"
+        )
+    _require_all(caller, new.scopes)
 
 
 def _require_all(caller: Caller, scopes: tuple[str, ...] | list[str]) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from toolbox.cli.backend import Local, local_caller, local_settings, open_local
+from toolbox.cli.backend import Local, Server, local_caller, local_settings, open_local, operate
 from toolbox.cli.output import count, json_option, print_json
 from toolbox.errors import NotFound
 from toolbox.settings import Settings
@@ -53,6 +53,9 @@ def sync(model: str | None, as_json: bool) -> None:
 @click.option(
     "--mcp", "has_servers", is_flag=True, help="Add the MCP servers of hosts' files (mcpServers) as upstreams."
 )
+@click.option("--all", "is_all", is_flag=True, help="Bring in the document that `toolbox export --all` has written.")
+@click.option("--dry-run", is_flag=True, help="With --all: only say what that would do.")
+@click.option("--url", metavar="URL", help="With --all: into the server at this address, with the key in API_KEY.")
 @click.option("--yes", is_flag=True, help="With --mcp: run packages of a server.json without asking.")
 @json_option
 def import_(
@@ -62,6 +65,9 @@ def import_(
     server: str | None,
     remove: str | None,
     has_servers: bool,
+    is_all: bool,
+    dry_run: bool,
+    url: str | None,
     yes: bool,
     as_json: bool,
 ) -> None:
@@ -75,7 +81,14 @@ def import_(
 
     With --mcp, FILES are those in which MCP hosts have their servers (Claude, Cursor, VS Code ...), or a server.json of
     the official registry: the servers become upstreams.
+
+    With --all, FILES is one document of everything: all of it is brought in, or nothing.
     """
+    if (dry_run or url) and not is_all:
+        raise click.UsageError("--dry-run and --url are for --all.")
+    if is_all and len(files) == 1:
+        _import_all(files[0], url, dry_run=dry_run, as_json=as_json)
+        return
     if [bool(files), bool(openapi), bool(remove)].count(True) != 1 or (remove and source) or (server and not openapi):
         raise click.UsageError("give FILES to import, or --openapi URL|FILE, or --remove SOURCE alone.")
     if has_servers and files:
@@ -98,6 +111,26 @@ def import_(
             _print_import(report)
     if any(report["rejected"] for report in reports):
         sys.exit(1)
+
+
+def _import_all(file: Path, url: str | None, *, dry_run: bool, as_json: bool) -> None:
+    document = file.read_bytes()
+
+    async def work(server: Server) -> Any:
+        path = f"/admin/import?dry_run={str(dry_run).lower()}"
+        return server.check(await server.send("POST", path, content=document)).json()
+
+    report = operate(url, "import", work)
+    if as_json:
+        print_json(report)
+        return
+    tools = f"{len(report['tools_added'])} added, {len(report['tools_updated'])} updated"
+    click.echo(f"tools: {tools}, {report['tools_unchanged']} unchanged")
+    for kind in ("toolsets", "upstreams", "keys"):
+        for name, done in report[kind].items():
+            click.echo(f"{kind.removesuffix('s')} {name}: {done}")
+    for remark in report["remarks"]:
+        click.echo(f"{remark['kind']} {remark['name']}: {remark['reason']}", err=True)
 
 
 def _import_servers(files: tuple[Path, ...], *, yes: bool, as_json: bool) -> None:

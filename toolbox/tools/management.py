@@ -51,6 +51,8 @@ class ToolManager:
     def __init__(self, tools: ManagedTools) -> None:
         self._tools = tools
         self._database, self._kinds = tools.database, tools.kinds
+        self.changing = tools.changing
+        """A transaction that all replicas hear of when it is over."""
 
     async def get(self, key: str) -> ManagedTool:
         """A tool, active or not.
@@ -173,6 +175,18 @@ class ToolManager:
             await audit(connection, caller, "tool.activated" if on else "tool.deactivated", before, after)
         return after
 
+    async def switch_in(self, connection: Connection, name: str, source: str, caller: str, *, on: bool) -> bool:
+        """Switch a tool of a source on or off within a transaction; false if the source has no such tool."""
+        found = await connection.fetchval("select true from tools where name = $1 and source = $2", name, source)
+        if not found:
+            return False
+        before = await self._tools.lock(connection, name)
+        if before.is_switched_off is on:
+            await _switch(connection, before.tool.id, is_switched_off=not on)
+            after = await self._tools.read(connection, name)
+            await audit(connection, caller, "tool.activated" if on else "tool.deactivated", before, after)
+        return True
+
     async def write_all(self, drafts: Sequence[Draft], caller: str, *, source: str) -> tuple[list[str], list[str]]:
         """Create or replace many tools of one source, all or none; gives back the names of the new and the changed.
 
@@ -180,42 +194,50 @@ class ToolManager:
             InvalidDefinition: One cannot be used.
             Conflict: A name belongs to another source.
         """
+        async with self.changing() as connection:
+            return await self.write_in(connection, drafts, caller, source=source)
+
+    async def write_in(
+        self, connection: Connection, drafts: Sequence[Draft], caller: str, *, source: str
+    ) -> tuple[list[str], list[str]]:
+        """The same within a transaction.
+
+        Raises: as `write_all`.
+        """
         if source.startswith(BROUGHT):
             raise Conflict(f"tools of {source!r} come with it: import them under a source of another name")
         for draft in drafts:
             self.check(draft)
         by_name = {draft.definition.name: draft for draft in drafts}
-        async with self._tools.changing() as connection:
-            rows = await connection.fetch(
-                "select name, source, fingerprint, is_offered from tools where name = any($1) order by id for update",
-                list(by_name),
-            )
-            for row in rows:
-                if row["source"] != source:
-                    raise _name_taken(row["name"], row["source"])
-            same = {
-                row["name"]
-                for row in rows
-                if row["is_offered"]
-                and row["fingerprint"]
-                == fingerprint(by_name[row["name"]].definition, by_name[row["name"]].implementation)
-            }
-            changed = [draft for name, draft in by_name.items() if name not in same]
-            ids = await write_tools(
-                connection,
-                [draft.definition for draft in changed],
-                source=source,
-                source_version="",
-                implementations=_implementations(changed),
-            )
-            off = [ids[draft.definition.name] for draft in changed if draft.is_switched_off]
-            await connection.execute("update tools set is_switched_off = true, active = false where id = any($1)", off)
-            known = {row["name"] for row in rows}
-            added = [draft.definition.name for draft in changed if draft.definition.name not in known]
-            updated = [draft.definition.name for draft in changed if draft.definition.name in known]
-            if changed:
-                after = {"added": name_some(added), "updated": name_some(updated)}
-                await record(connection, AuditEntry(caller, "source.imported", "source", source, after=after))
+        rows = await connection.fetch(
+            "select name, source, fingerprint, is_offered from tools where name = any($1) order by id for update",
+            list(by_name),
+        )
+        for row in rows:
+            if row["source"] != source:
+                raise _name_taken(row["name"], row["source"])
+        same = {
+            row["name"]
+            for row in rows
+            if row["is_offered"]
+            and row["fingerprint"] == fingerprint(by_name[row["name"]].definition, by_name[row["name"]].implementation)
+        }
+        changed = [draft for name, draft in by_name.items() if name not in same]
+        ids = await write_tools(
+            connection,
+            [draft.definition for draft in changed],
+            source=source,
+            source_version="",
+            implementations=_implementations(changed),
+        )
+        off = [ids[draft.definition.name] for draft in changed if draft.is_switched_off]
+        await connection.execute("update tools set is_switched_off = true, active = false where id = any($1)", off)
+        known = {row["name"] for row in rows}
+        added = [draft.definition.name for draft in changed if draft.definition.name not in known]
+        updated = [draft.definition.name for draft in changed if draft.definition.name in known]
+        if changed:
+            after = {"added": name_some(added), "updated": name_some(updated)}
+            await record(connection, AuditEntry(caller, "source.imported", "source", source, after=after))
         return added, updated
 
     async def _write(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from msgspec import Meta
 
 from toolbox.audit import AuditEntry, record
-from toolbox.database import Database
+from toolbox.database import Connection, Database
 
 OnChange: TypeAlias = Annotated[
     Literal["accept", "hold"], Meta(description="accept: in force at once; hold: an operator approves it first.")
@@ -37,6 +37,22 @@ async def read_policies(database: Database) -> SourcePolicies:
     """The policies; where there is none, changes are accepted."""
     rows = await database.fetch("select source, on_change from source_policies order by source")
     return SourcePolicies({row["source"]: row["on_change"] for row in rows})
+
+
+async def put_policies(connection: Connection, by_source: Mapping[str, OnChange], caller: str) -> None:
+    """Set some policies within a transaction; others stay."""
+    rows = await connection.fetch("select source, on_change from source_policies")
+    before = {row["source"]: row["on_change"] for row in rows}
+    after = before | dict(by_source)
+    if after != before:
+        await connection.executemany(
+            """
+            insert into source_policies (source, on_change) values ($1, $2)
+            on conflict (source) do update set on_change = excluded.on_change
+            """,
+            list(by_source.items()),
+        )
+        await record(connection, AuditEntry(caller, "policies.changed", "policies", "sources", before, after))
 
 
 async def write_policies(database: Database, by_source: Mapping[str, OnChange], caller: str) -> None:

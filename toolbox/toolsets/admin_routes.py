@@ -51,7 +51,7 @@ async def list_toolsets(toolsets: NamedDependency[ToolsetService]) -> Response[b
     "/admin/toolsets",
     summary="Define toolsets",
     responses={
-        200: ResponseSpec(dict[str, Change], description="What became of each"),
+        200: ResponseSpec(dict[str, Change], generate_examples=False, description="What became of each"),
         **problem_responses(400, 413, 503),
     },
     scope="tools:write",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
 from toolbox.audit import AuditEntry, record
-from toolbox.database import Database
+from toolbox.database import Connection, Database
 from toolbox.definitions import ANONYMOUS
 from toolbox.errors import NotFound
 from toolbox.events import notify
@@ -41,27 +41,40 @@ class ToolsetService:
             InvalidRequest: A definition cannot be used.
             PreconditionFailed: One is not as `match` wants it.
         """
+        async with self._database.transaction() as connection:
+            return await self.apply_in(connection, definitions, caller=caller, match=match)
+
+    async def apply_in(
+        self,
+        connection: Connection,
+        definitions: Mapping[str, ToolsetDefinition],
+        *,
+        caller: str,
+        match: Match | None = None,
+    ) -> dict[str, Change]:
+        """The same within a transaction.
+
+        Raises: as `apply`.
+        """
         for name, definition in definitions.items():
             check_toolset(name, definition)
         changes = dict[str, Change]()
-        async with self._database.transaction() as connection:
-            await lock_members(connection)
-            for name, definition in definitions.items():
-                known = await read_toolset(connection, name)
-                is_there = known is not None and known.deleted_at is None
-                if match:
-                    match(known if is_there else None)
-                if is_there and known is not None and known.definition == definition:
-                    changes[name] = "unchanged"
-                    continue
-                await write_toolset(connection, name, definition)
-                changes[name] = "changed" if is_there else "created"
-                before = known.definition if known and is_there else None
-                await record(
-                    connection, AuditEntry(caller, f"toolset.{changes[name]}", "toolset", name, before, definition)
-                )
-            if set(changes.values()) - {"unchanged"}:
-                await notify(connection, "tools")
+        await lock_members(connection)
+        for name, definition in definitions.items():
+            known = await read_toolset(connection, name)
+            is_there = known is not None and known.deleted_at is None
+            if match:
+                match(known if is_there else None)
+            if is_there and known is not None and known.definition == definition:
+                changes[name] = "unchanged"
+                continue
+            await write_toolset(connection, name, definition)
+            changes[name] = "changed" if is_there else "created"
+            before = known.definition if known and is_there else None
+            entry = AuditEntry(caller, f"toolset.{changes[name]}", "toolset", name, before, definition)
+            await record(connection, entry)
+        if set(changes.values()) - {"unchanged"}:
+            await notify(connection, "tools")
         return changes
 
     async def delete(self, name: str, *, caller: str = ANONYMOUS, match: Match | None = None) -> None:

@@ -89,6 +89,14 @@ def mask(upstream: Upstream) -> dict[str, Any]:
     return redacted
 
 
+def find_masked(upstream: Upstream) -> list[str]:
+    """Whose values are not known, because all that was given of them is the mask."""
+    parts = [(f"env/{name}", value) for name, value in upstream.env.items()]
+    parts += [(f"headers/{name}", value) for name, value in upstream.headers.items()]
+    parts += [("auth/client_secret", upstream.auth.client_secret)] if upstream.auth else []
+    return [place for place, value in parts if value == MASK]
+
+
 def to_summary(stored: StoredUpstream, status: Status | None) -> UpstreamSummary:
     """An upstream in a list."""
     return UpstreamSummary(**_common(stored, status))

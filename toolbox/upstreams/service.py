@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from toolbox.audit import ITSELF, AuditEntry, record
-from toolbox.database import SYNC_LOCK, Database
+from toolbox.database import SYNC_LOCK, Connection, Database
 from toolbox.definitions import ANONYMOUS, Upstream
 from toolbox.errors import InvalidRequest, NotFound, ToolboxError, UpstreamFailed
 from toolbox.events import Event, Events, notify
@@ -33,7 +33,7 @@ from toolbox.upstreams.repository import (
     with_enabled,
     write_upstream,
 )
-from toolbox.upstreams.schemas import MASK, mask
+from toolbox.upstreams.schemas import MASK, find_masked, mask
 from toolbox.upstreams.supervisor import Status, Supervisor
 
 logger = structlog.get_logger(__name__)
@@ -177,40 +177,60 @@ class UpstreamService:
         Raises:
             InvalidRequest: One cannot be used.
         """
+        async with self._database.transaction() as connection:
+            done = await self.put_in(connection, upstreams, origin=origin, caller=caller)
+        if any(what != "unchanged" for what in done.values()):
+            self.expire()
+        return done
+
+    async def put_in(
+        self, connection: Connection, upstreams: Sequence[Upstream], *, origin: str, caller: str
+    ) -> dict[str, str]:
+        """The same within a transaction; when that is over, what is known is to `expire`.
+
+        Raises: as `put`.
+        """
         for upstream in upstreams:
             check_upstream(upstream, commands=self._commands, origin=origin)
         done = dict[str, str]()
-        async with self._database.transaction() as connection:
-            for given in upstreams:
-                before = await lock_upstream(connection, given.name)
-                if before and before.origin != origin and before.origin.startswith(TRUSTED_ORIGINS):
-                    raise InvalidRequest(f"the upstream {given.name!r} comes from {before.origin}: change it there")
-                upstream = _unmask(given, before.upstream if before else None)
-                if before and before.upstream == upstream and before.origin == origin:
-                    done[upstream.name] = "unchanged"
-                    continue
-                done[upstream.name] = "changed" if before else "created"
-                await write_upstream(connection, upstream, origin)
-                if not upstream.enabled:
-                    await hide_tools(connection, upstream.name)
-                await record(
-                    connection,
-                    AuditEntry(
-                        caller,
-                        f"upstream.{done[upstream.name]}",
-                        "upstream",
-                        upstream.name,
-                        mask(before.upstream) if before else None,
-                        mask(upstream),
-                    ),
-                )
-                is_new = before is None or not before.upstream.enabled or before.read_for != fingerprint(upstream)
-                if upstream.enabled and is_new:
-                    # A job that runs already may have seen the configuration before: this one has a key of its own.
-                    key = f"{READ}:{upstream.name}:{fingerprint(upstream).hex()}"
-                    await self._queue.enqueue(READ, ReadRequest(upstream.name), key=key, connection=connection)
-        self._is_stale = self._is_stale or any(what != "unchanged" for what in done.values())
+        for given in upstreams:
+            before = await lock_upstream(connection, given.name)
+            if before and before.origin != origin and before.origin.startswith(TRUSTED_ORIGINS):
+                raise InvalidRequest(f"the upstream {given.name!r} comes from {before.origin}: change it there")
+            upstream = _unmask(given, before.upstream if before else None)
+            if before and before.upstream == upstream and before.origin == origin:
+                done[upstream.name] = "unchanged"
+                continue
+            done[upstream.name] = "changed" if before else "created"
+            await write_upstream(connection, upstream, origin)
+            if not upstream.enabled:
+                await hide_tools(connection, upstream.name)
+            await record(
+                connection,
+                AuditEntry(
+                    caller,
+                    f"upstream.{done[upstream.name]}",
+                    "upstream",
+                    upstream.name,
+                    mask(before.upstream) if before else None,
+                    mask(upstream),
+                ),
+            )
+            is_new = before is None or not before.upstream.enabled or before.read_for != fingerprint(upstream)
+            if upstream.enabled and is_new:
+                # A job that runs already may have seen the configuration before: this one has a key of its own.
+                key = f"{READ}:{upstream.name}:{fingerprint(upstream).hex()}"
+                await self._queue.enqueue(READ, ReadRequest(upstream.name), key=key, connection=connection)
         return done
+
+    async def find_masked(self, connection: Connection, name: str) -> list[str]:
+        """What of an upstream's configuration is not known, as a transaction sees it."""
+        stored = await lock_upstream(connection, name)
+        return find_masked(stored.upstream) if stored else []
+
+    def expire(self) -> None:
+        """Read the configurations anew when they are needed."""
+        self._is_stale = True
 
     async def put_all_of(self, origin: str, upstreams: Sequence[Upstream]) -> None:
         """Configure what one origin gives, and forget what it gave before and does no more; what is wrong is logged."""
