@@ -32,7 +32,7 @@ from toolbox.tools.function import as_tool
 from toolbox.tools.loading import PLUGIN_SOURCE
 from toolbox.tools.places import find_definition, find_place
 from toolbox.tools.registry import RegisteredTool
-from toolbox.tools.validity import check_schemas
+from toolbox.tools.validity import check_definition
 
 logger = structlog.get_logger(__name__)
 
@@ -210,7 +210,7 @@ class Plugins:
     def _add_tool(self, plugin: Plugin, candidate: Any) -> None:
         tool = as_tool(candidate)
         definition = _complete(tool.definition, plugin, prefix=getattr(tool, "prefix", True))
-        check_schemas(definition)
+        check_definition(definition)
         if definition.name in self.tools:
             raise InvalidDefinition(f"the name {definition.name!r} is taken by {self.tools[definition.name].source}")
         self.tools[definition.name] = RegisteredTool(definition, tool, PLUGIN_SOURCE + plugin.name, plugin.version)

@@ -166,3 +166,47 @@ def test_the_fingerprint_covers_the_implementation() -> None:
     assert fingerprint(GREETING) == GREETING.fingerprint()
     first, second = ({"kind": "echo", "words": words} for words in ("hello", "goodbye"))
     assert len({fingerprint(GREETING), fingerprint(GREETING, first), fingerprint(GREETING, second)}) == 3
+
+
+def nest(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(levels):
+        schema = {"items": schema}
+    return schema
+
+
+def fan_out(levels: int) -> dict[str, Any]:
+    """References that apply to one value 2 ** levels times."""
+    steps = {f"s{n}": {"allOf": [{"$ref": f"#/$defs/s{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": steps | {f"s{levels}": {}}, "type": "object", "properties": {"a": {"$ref": "#/$defs/s0"}}}
+
+
+BOMBS = {
+    "nested more than 64": {"type": "object", "properties": {"a": nest(100)}},
+    "more than 20,000 values": {"type": "object", "properties": {"a": {"enum": list(range(30_000))}}},
+    "multiply to more than 10,000": fan_out(40),
+    r"pattern": {"type": "object", "properties": {"a": {"pattern": "(a{1000}){1000}"}}},
+    "is not present": {"type": "object", "properties": {"a": {"$ref": "https://example.com/schema.json"}}},
+    "file:///etc/passwd": {"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}},
+    "Unknown meta-schema": {"$schema": "https://example.com/meta", "type": "object"},
+    "must have type object": {"type": "array"},
+}
+
+
+@pytest.mark.parametrize("said", BOMBS)
+def test_a_schema_that_would_harm_us_is_refused_whatever_the_kind(said: str) -> None:
+    hurtful = structs.replace(GREETING, input_schema=BOMBS[said])
+    with pytest.raises(InvalidDefinition, match=said):
+        KINDS.check_implementation(hurtful, {"kind": "echo", "words": "Hello"})
+    if BOMBS[said].get("type") == "object":
+        with pytest.raises(InvalidDefinition, match=said):
+            KINDS.check_implementation(
+                structs.replace(GREETING, output_schema=BOMBS[said]), {"kind": "echo", "words": "Hello"}
+            )
+
+
+def test_a_schema_may_refer_to_itself() -> None:
+    tree = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
+    shared = {"$defs": {"id": {"type": "string"}}, "type": "object", "properties": {"a": {"$ref": "#/$defs/id"}}}
+    for schema in (tree, shared, fan_out(8)):
+        KINDS.check_implementation(structs.replace(GREETING, input_schema=schema), {"kind": "echo", "words": "Hello"})

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import InvalidDefinition
 from toolbox.tools.base import Tool
-from toolbox.tools.validity import check_extent
+from toolbox.tools.validity import check_definition, check_extent
 
 I = TypeVar("I", bound="Implementation")  # noqa: E741 - it stands for implementations only
 
@@ -80,11 +80,12 @@ class Kinds:
         return sorted(self._kinds)
 
     def check_implementation(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> None:
-        """Look at an implementation before it is stored with its definition.
+        """Look at a definition and its implementation before they are stored.
 
         Raises:
             InvalidDefinition: It cannot be used; says where in it, and why.
         """
+        check_definition(definition)
         check_extent(implementation, "the implementation")
         self._find(implementation).check(definition, implementation)
 

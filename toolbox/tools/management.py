@@ -91,8 +91,9 @@ class ToolManager:
         Raises:
             InvalidDefinition: Says what cannot be used.
         """
-        check_definition(draft.definition)
-        if draft.implementation is not None:
+        if draft.implementation is None:
+            check_definition(draft.definition)
+        else:
             self._kinds.check_implementation(draft.definition, draft.implementation)
 
     async def create(self, draft: Draft, caller: str, *, source: str = OWN_SOURCE) -> ManagedTool:

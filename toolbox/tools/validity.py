@@ -8,6 +8,7 @@ from jsonschema_rs import Draft202012Validator, ReferencingError, ValidationErro
 
 from toolbox.definitions import TOOL_NAME, ToolDefinition
 from toolbox.errors import InvalidDefinition
+from toolbox.tools.references import check_expansion
 
 MAX_DEPTH = 64
 """How deep a schema may be nested, in JSON values: the walk takes five Python frames a level, and has 1,000 in all."""
@@ -62,6 +63,9 @@ def compile_error(schema: dict[str, Any], compiler: Callable[..., Validator] = D
     """
     try:
         compiler(schema, offline=True)
+        check_expansion(schema)
+    except InvalidDefinition as error:
+        return error.message
     except ValidationError as error:
         return f"{'/'.join(map(str, error.instance_path)) or 'root'}: {error.message[:200]}"
     except (ReferencingError, ValueError) as error:  # a lone surrogate is a ValueError
