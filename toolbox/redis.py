@@ -1,9 +1,11 @@
 """Redis or Valkey, where there is one: the connection pool, and whether it answers."""
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from toolbox.settings import Settings
+from toolbox.telemetry import Span, span
 
 if TYPE_CHECKING:  # the client takes a quarter of a second to load, and most installations have no Redis
     from redis.asyncio import Redis
@@ -43,3 +45,8 @@ async def redis_problem(client: "Redis") -> str | None:
     except (RedisError, OSError, TimeoutError) as error:
         return str(error) or type(error).__name__
     return None
+
+
+def redis_span(operation: str) -> AbstractContextManager[Span]:
+    """The span of one exchange with Redis; neither keys nor values are in it."""
+    return span(operation, {"db.system.name": "redis", "db.operation.name": operation}, kind="client")

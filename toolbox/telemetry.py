@@ -281,7 +281,7 @@ def _delivered_quietly(exporter: "SpanExporter") -> "SpanExporter":
 
         def export(self, spans: "Sequence[ReadableSpan]") -> SpanExportResult:
             try:
-                result = exporter.export(spans)
+                result = exporter.export([_without_words(span) for span in spans])
             except Exception:  # noqa: BLE001 - whatever it is, it is the collector's business
                 result = SpanExportResult.FAILURE
             is_failing = result is not SpanExportResult.SUCCESS
@@ -299,6 +299,32 @@ def _delivered_quietly(exporter: "SpanExporter") -> "SpanExporter":
             return exporter.force_flush(timeout_millis)
 
     return Quiet()
+
+
+_TALKATIVE = "mcp-python-sdk"
+"""Makes spans of its own for requests to upstreams, in which it writes down what they say of their errors."""
+
+
+def _without_words(span: "ReadableSpan") -> "ReadableSpan":
+    """The span of a request to an upstream, without the words of its errors: they may be secret."""
+    if span.instrumentation_scope is None or span.instrumentation_scope.name != _TALKATIVE:
+        return span
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import Status
+
+    return ReadableSpan(
+        span.name,
+        span.context,
+        span.parent,
+        span.resource,
+        span.attributes,
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 def describe_statement(query: str) -> tuple[str, dict[str, Any]]:

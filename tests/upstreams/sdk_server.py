@@ -5,6 +5,7 @@ import sys
 from typing import Annotated, Any
 
 import uvicorn
+from mcp import MCPError
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.resolve import Elicit, Resolve
@@ -61,6 +62,14 @@ def headers(context: Context[Any, Any]) -> dict[str, str]:
     """What HTTP headers came with the request."""
     request = context.request_context.request
     return dict(request.headers) if request is not None else {}
+
+
+@server.tool()
+def trace(context: Context[Any, Any], fails: bool = False) -> str:
+    """The trace that the request belongs to."""
+    if fails:
+        raise MCPError(-32000, "upstream-swordfish")
+    return str((context.request_context.meta or {}).get("traceparent"))
 
 
 @server.tool()

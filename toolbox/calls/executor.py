@@ -107,16 +107,14 @@ class Executor:
             can_become_task=definition.task is not UNSET,
             call=call,
         )
+        attempt = _attempt_traced if is_tracing() else _attempt
         if getattr(registered.tool, "limits_itself", False):  # it only waits for others, and takes no place of ours
-            return self._hold_to_promise(definition, await _attempt(registered, arguments, context, limit))
+            return self._hold_to_promise(definition, await attempt(registered, arguments, context, limit))
         lane = Lane(definition.name, is_inner)
         own_concurrency = getattr(registered.tool, "concurrency", None)
         await self._lanes.enter(lane, limit=own_concurrency, patience_seconds=limit)
         try:
-            if is_tracing():
-                outcome = await _attempt_traced(registered, arguments, context, limit)
-            else:
-                outcome = await _attempt(registered, arguments, context, limit)
+            outcome = await attempt(registered, arguments, context, limit)
         finally:
             self._leave(lane, [thread for thread in threads if not thread.done()])
         return self._hold_to_promise(definition, outcome)

@@ -14,7 +14,7 @@ import structlog
 
 from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.embeddings.base import Purpose
-from toolbox.telemetry import Span, span
+from toolbox.redis import redis_span
 
 if TYPE_CHECKING:  # the client takes a quarter of a second to load, and most installations have no Redis
     from redis.asyncio import Redis
@@ -59,7 +59,7 @@ class SharedEmbeddings:
         with (
             self._forgiving(),
             self._breaker.use(),
-            _spanning("MGET"),
+            redis_span("MGET"),
         ):
             values = await self._client.mget([self._key(text, purpose) for text in texts])
         return {
@@ -70,7 +70,7 @@ class SharedEmbeddings:
 
     async def write(self, vectors: "Mapping[str, Vectors]", purpose: Purpose) -> None:
         """Keep embeddings, by text; while Redis is down they are not kept."""
-        with self._forgiving(), self._breaker.use(), _spanning("SET"):
+        with self._forgiving(), self._breaker.use(), redis_span("SET"):
             async with self._client.pipeline(transaction=False) as pipeline:
                 for text, vector in vectors.items():
                     value = vector.astype(_FLOAT32).tobytes()
@@ -102,7 +102,3 @@ class SharedEmbeddings:
     def _is_vector(self, value: bytes) -> bool:
         """Whoever else writes to this Redis may have put something else there."""
         return len(value) == self._size and bool(numpy.isfinite(numpy.frombuffer(value, _FLOAT32)).all())
-
-
-def _spanning(operation: str) -> contextlib.AbstractContextManager[Span]:
-    return span(operation, {"db.system.name": "redis", "db.operation.name": operation}, kind="client")

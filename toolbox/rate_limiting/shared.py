@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from toolbox.rate_limiting.windows import Verdict, Window, decide
+from toolbox.redis import redis_span
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -60,6 +61,8 @@ class SharedCounts:
         arguments: list[Any] = [cost]
         for window in windows:
             arguments += [window.seconds, window.limit]
-        now, *numbers = [float(number) for number in await self._take(keys=[PREFIX + key], args=arguments)]
+        with redis_span("EVALSHA"):
+            taken = await self._take(keys=[PREFIX + key], args=arguments)
+        now, *numbers = map(float, taken)
         pairs = [(int(current), previous) for current, previous in zip(numbers[::2], numbers[1::2], strict=True)]
         return decide(windows, pairs, cost, now)
