@@ -221,6 +221,9 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
     transport: Literal["stdio", "http", "sse"] = "stdio"
     command: str | None = None
+    source: str | None = None
+    """Where its program comes from, if ToolBox installs it: `git+https://HOST/PATH@REF`, `pypi:NAME==VERSION`,
+    `npm:NAME@VERSION`; `command` then names one of its programs."""
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}
     cwd: str | None = None

@@ -20,9 +20,10 @@ from toolbox.calls.history import History
 from toolbox.calls.results_store import ResultStore
 from toolbox.calls.service import CallService
 from toolbox.database import Database, migrate, open_database, pooler_warning
+from toolbox.embedded.owner import default_data_dir
 from toolbox.embeddings.base import Embedder
 from toolbox.embeddings.cache import CachedEmbedder
-from toolbox.errors import EmbeddingError, SettingsError, ToolboxError
+from toolbox.errors import EmbeddedPostgresError, EmbeddingError, SettingsError, ToolboxError
 from toolbox.events import Event, Events, notify
 from toolbox.index.embeddings import Model, count_pending
 from toolbox.jobs import embed_job, register_jobs
@@ -64,6 +65,7 @@ from toolbox.toolsets.repository import ToolsetRepository
 from toolbox.toolsets.service import ToolsetService
 from toolbox.upstreams.config import Resolver
 from toolbox.upstreams.hosts import FoundServers, read_mcp_servers
+from toolbox.upstreams.installations import Installations
 from toolbox.upstreams.service import UpstreamService
 
 if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and only an endpoint needs it
@@ -279,6 +281,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             queue,
             commands=settings.upstream_commands,
             resolver=Resolver(os.environ, secrets.get),
+            installations=_find_installations(settings),
             embed_later=embed_later,
         )
         await stack.enter_async_context(upstreams.running())
@@ -352,6 +355,15 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         events.subscribe("tools", services.hear_of_change)
         events.subscribe("reload", services.hear_of_reload)
         yield services
+
+
+def _find_installations(settings: Settings) -> Installations | None:
+    """What is installed for upstreams, in DATA_DIR; a user without a home who names no folder has none."""
+    try:
+        folder = settings.data_dir or default_data_dir()
+    except EmbeddedPostgresError:
+        return None
+    return Installations(folder / "upstreams", environ=os.environ, commands=settings.upstream_commands)
 
 
 async def _embed_later(queue: Queue, embed: tuple[Model, Embedder] | None) -> None:

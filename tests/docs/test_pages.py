@@ -38,6 +38,7 @@ ELSEWHERE = {
     ".dev/secrets --kubernetes": "needs a cluster; tests/chart/run.sh installs into a small one of its own",
     "helm template": "tests/chart/run.sh renders these files",
     "toolbox import --mcp": "tests/upstreams/test_commands.py imports such files, test_config.py reads the setting",
+    "toolbox upstreams install": "tests/upstreams/test_commands.py installs a package of its own",
     "toolbox upstreams list": "tests/upstreams/test_commands.py runs them on upstreams that are there",
     "toolbox bridge": "tests/upstreams runs it on a server of its own",
     "EMBEDDING_ENDPOINT_URL=": "settings; tests/test_settings.py reads such",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.flows.conftest import run_toolbox
 from tests.upstreams.conftest import HOSTILE
+from tests.upstreams.packages import server, write_wheel
 from toolbox.errors import InvalidRequest
 from toolbox.upstreams.export import TARGETS, remove_entry, write_entry
 from toolbox.upstreams.server_json import is_server_json, read_server_json
@@ -35,6 +36,36 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
         == "pets: 0 added, 0 updated, 0 shown, 0 hidden, 0 pending, 12 unchanged\n"
     )
     assert run("upstreams", "remove", "pets").stdout == "pets: removed\n"
+
+
+def test_a_server_is_installed_and_upgraded(database_url: str, tmp_path: Path) -> None:
+    """From a folder of wheels, in one command, as the operator of the machine."""
+
+    def run(*arguments: str) -> Any:
+        places = {
+            "UV_NO_INDEX": "1",
+            "UV_FIND_LINKS": str(tmp_path),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(tmp_path),
+        }
+        others = {"PLUGINS_DISABLED": "calculator,data,minilm,text,time", "DATA_DIR": str(tmp_path / "data")}
+        return run_toolbox(*arguments, DATABASE_URL=database_url, **places, **others)
+
+    write_wheel(tmp_path, "1.0", server("1.0"))
+    refused = run("upstreams", "install", "pets", "pypi:pets-server")  # nobody is there to agree
+    assert "Install and run pypi:pets-server?" in refused.stderr
+    done = run("upstreams", "install", "--yes", "pets", "pypi:pets-server")
+    assert done.stdout == "pets: created, 1 tool\n"
+    write_wheel(tmp_path, "1.1", server("1.1"))
+    assert run("upstreams", "upgrade", "pets").stdout == "pets: is being upgraded\n"
+    assert json.loads(run("call", "pets__version", "--json").stdout)["result"][0]["text"] == "1.1"
+    assert run("upstreams", "remove", "pets").stdout == "pets: removed\n"
+    assert list((tmp_path / "data" / "upstreams").iterdir()) == []
+
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"pets": {"source": "pypi:pets-server"}}}))
+    asked = run("import", "--mcp", str(file))
+    assert "Install and run pypi:pets-server?" in asked.stderr
 
 
 @pytest.mark.parametrize("target", list(TARGETS))

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from tests.conftest import BASE_URL, wait_until_ready
 from tests.upstreams.conftest import HOSTILE, wait_for_tools
+from tests.upstreams.packages import server, write_wheel
 from toolbox import Upstream
 from toolbox.app import create_app
 from toolbox.plugins import Plugins
@@ -213,6 +214,32 @@ async def test_a_host_s_file_is_imported_over_rest(toolbox_client: AsyncTestClie
     }
     shown = (await toolbox_client.get("/admin/upstreams/My-pets")).json()
     assert (shown["title"], shown["enabled"], shown["here"]["state"]) == ("My pets", False, "disabled")
+
+
+async def test_a_server_is_installed_and_upgraded_over_rest(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("UV", "PIP"):
+        monkeypatch.setenv(f"{program}_NO_INDEX", "1")
+        monkeypatch.setenv(f"{program}_FIND_LINKS", str(tmp_path))
+    write_wheel(tmp_path, "1.0", server("1.0"))
+    configured = structs.replace(settings, data_dir=tmp_path / "data")
+    async with AsyncTestClient(create_app(configured, Plugins()), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        refused = await client.post("/admin/upstreams", json={"name": "pets", "source": "git+https://example.org/a"})
+        assert "UPSTREAM_COMMANDS names git" in refused.json()["detail"]
+        assert (await client.post("/admin/upstreams", json=stdio("plain"))).status_code == 201
+        refused = await client.post("/admin/upstreams/plain/upgrade")
+        assert (refused.status_code, "has no source" in refused.json()["detail"]) == (400, True)
+
+        found = await add(client, {"name": "pets", "source": "pypi:pets-server"})
+        assert (found["problem"], found["tools"], found["here"]["version"]) == (None, 1, "1.0")
+        write_wheel(tmp_path, "1.1", server("1.1"))
+        assert (await client.post("/admin/upstreams/pets/upgrade")).status_code == 202
+        while (await client.get("/tools/pets__version")).json()["description"] != "1.1":
+            await asyncio.sleep(0.02)
+        assert (await call(client, "pets__version"))["result"][0]["text"] == "1.1"
+        assert (await client.get("/admin/upstreams/pets")).json()["here"]["version"] == "1.1"
 
 
 async def test_resources_and_prompts_are_offered_too(toolbox_client: AsyncTestClient[Any], sdk_url: str) -> None:

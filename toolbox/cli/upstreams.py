@@ -12,7 +12,7 @@ import msgspec
 from toolbox.cli.backend import Backend, Remote, find_server_url, local_caller, local_settings, open_local, run
 from toolbox.cli.managing import print_waiting
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
-from toolbox.errors import InvalidRequest, ToolboxError
+from toolbox.errors import InvalidRequest, ToolboxError, UpstreamFailed
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
@@ -135,8 +135,10 @@ def _define(command: str, text: str, done: str) -> None:
         async def work(services: "Services") -> None:
             if command in {"enable", "disable"}:
                 await services.upstreams.set_enabled(name, enabled=command == "enable", caller=local_caller())
-            else:
-                await services.upstreams.tell(name, command, caller=local_caller())  # type: ignore[arg-type]
+                return
+            told = await services.upstreams.tell(name, command, caller=local_caller())  # type: ignore[arg-type]
+            if command == "upgrade":  # what is installed here is for all processes of this machine
+                await services.upstreams.follow(told)
 
         _work(url, ("POST", f"/{quote(name, safe='')}/{command}"), work)
         click.echo(f"{name}: {done}")
@@ -145,14 +147,47 @@ def _define(command: str, text: str, done: str) -> None:
 _define("start", "Connect to an upstream on every replica, and forget what went wrong before.", "is started")
 _define("stop", "Disconnect from an upstream on every replica; the next call connects again.", "is stopped")
 _define("restart", "Disconnect from an upstream on every replica and connect again.", "is started again")
+_define("upgrade", "Install the source of an upstream anew, and switch to it where it starts.", "is being upgraded")
 _define("enable", "Offer the tools of an upstream.", "enabled")
 _define("disable", "Offer the tools of an upstream no more; nothing is lost.", "disabled")
+
+
+@upstreams.command()
+@click.argument("name")
+@click.argument("source")
+@click.argument("arguments", nargs=-1)
+@click.option("--command", metavar="PROGRAM", help="Which of its programs to run, if it has several.")
+@click.option("--yes", is_flag=True, help="Agree that what others have written is installed and run.")
+def install(name: str, source: str, arguments: tuple[str, ...], command: str | None, yes: bool) -> None:
+    """Add the upstream NAME, a server that ToolBox installs: SOURCE is a package or a git repository.
+
+    SOURCE is git+https://HOST/PATH[@REF][#subdirectory=FOLDER], git+ssh://..., pypi:PACKAGE[==VERSION] or
+    npm:PACKAGE[@VERSION]; ARGUMENTS, behind `--`, are the server's own.
+    """
+    from toolbox.definitions import Upstream
+    from toolbox.upstreams.hosts import FoundServers
+
+    try:
+        upstream = msgspec.convert({"name": name, "source": source, "command": command, "args": arguments}, Upstream)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the upstream cannot be added: {error}") from error
+    if not (yes or click.confirm(f"Install and run {source}? Others have written it.", err=True)):
+        raise click.Abort
+    with local_settings("install") as settings:
+        done = asyncio.run(_import(settings, FoundServers([upstream], {})))
+    for refused in done["rejected"].values():
+        raise InvalidRequest(refused)
+    for problem in done["problems"].values():
+        raise UpstreamFailed(f"{name} was added, but cannot be used: {problem}")
+    more = "its tools are read by the server that runs" if done["is_read_later"] else count(done["tools"][name], "tool")
+    click.echo(f"{name}: {done['upstreams'][name]}, {more}")
 
 
 def import_servers(files: tuple[Path, ...], *, consents: Callable[[str], bool]) -> dict[str, Any]:
     """Add the servers of hosts' files, or of a server.json of the official registry.
 
-    What comes of a server.json installs and runs a package: `consents` is asked for each.
+    What comes of a server.json, or names a source, installs and runs what others have written: `consents` is asked for
+    each.
     """
     from toolbox.upstreams.hosts import FoundServers
 
@@ -173,7 +208,7 @@ def _read(file: Path, consents: Callable[[str], bool]) -> "FoundServers":
     try:
         document = jsonc.read(file.read_text(encoding="utf-8"))
         if not is_server_json(document):
-            return read_servers(document)
+            return _without_unwanted(read_servers(document), consents)
         upstream = read_server_json(document)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file}: it cannot be read: {error}") from error
@@ -183,6 +218,18 @@ def _read(file: Path, consents: Callable[[str], bool]) -> "FoundServers":
     if upstream.command and not consents(f"Run `{what}`? It installs and runs what others have written."):
         return FoundServers([], {upstream.name: "not wanted"})
     return FoundServers([upstream], {})
+
+
+def _without_unwanted(found: "FoundServers", consents: Callable[[str], bool]) -> "FoundServers":
+    from toolbox.upstreams.hosts import FoundServers
+
+    unwanted = {
+        upstream.name: "not wanted"
+        for upstream in found.upstreams
+        if upstream.source and not consents(f"Install and run {upstream.source}? Others have written it.")
+    }
+    wanted = [upstream for upstream in found.upstreams if upstream.name not in unwanted]
+    return FoundServers(wanted, found.rejected | unwanted)
 
 
 async def _import(settings: Settings, found: "FoundServers") -> dict[str, Any]:

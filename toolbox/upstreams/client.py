@@ -134,14 +134,16 @@ class Session:
         log: Log,
         resolve: Resolve,
         command: tuple[str, ...] = (),
+        folder: Path | None = None,
         mode: str = "auto",
         on_change: Callable[[ListKind], None] = lambda _: None,
     ) -> None:
-        """`command` is what to run, where it is not `upstream.command`; `on_change` hears of lists that changed."""
+        """`command` and `folder` are what to run and where, unless the upstream says; `on_change` hears of changes."""
         self._upstream = upstream
         self._log = log
         self._resolve = resolve
         self._command = command
+        self._folder = folder
         self._mode = {"auto": "auto", "legacy": "legacy", "modern": "2026-07-28"}.get(mode, "auto")
         self._on_change = on_change
         self._ending = asyncio.Event()
@@ -343,11 +345,11 @@ class Session:
         if upstream.transport == "stdio":
             environment = inherited_environment(os.environ)
             environment |= {name: await self._resolve(value) for name, value in upstream.env.items()}
-            command = self._command or (upstream.command or "", *upstream.args)
+            command = (*(self._command or (upstream.command or "",)), *upstream.args)
             self.process = await start_process(
                 [await self._resolve(part) for part in command],
                 environment=environment,
-                folder=_expand(await self._resolve(upstream.cwd)) if upstream.cwd else None,
+                folder=_expand(await self._resolve(upstream.cwd)) if upstream.cwd else self._folder,
                 log=self._log,
             )
             return stdio_streams(self.process, self._log, self._transport_ending)

@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from toolbox.definitions import Upstream
 from toolbox.errors import InvalidRequest, SecretUnavailable, UpstreamFailed
+from toolbox.upstreams.sources import GitSource, read_source
 
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "fish", "ksh", "csh", "tcsh", "cmd", "powershell", "pwsh"})
 """Never run, unless the operator names them: what is in their arguments is a program of its own."""
@@ -31,6 +32,10 @@ OPERATOR_ORIGINS = ("settings", "plugin:", "import")
 TRUSTED_ORIGINS = ("settings", "plugin:")
 """Those that may run any program: who writes them decides what may run."""
 
+INSTALLERS = {"git": frozenset({"git"}), "pypi": frozenset({"uv", "uvx"}), "npm": frozenset({"npm", "npx"})}
+"""Who may run one of these programs for an upstream may have that kind of source installed."""
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 ReadSecret = Callable[[str], Awaitable[str]]
 
 
@@ -42,16 +47,19 @@ def check_upstream(upstream: Upstream, *, commands: Collection[str], origin: str
     """
     where = f"upstream {upstream.name!r}"
     if upstream.transport == "stdio":
-        if not upstream.command or not upstream.command.strip():
-            raise InvalidRequest(f"{where}: a command or a url is needed")
         if upstream.url or upstream.headers or upstream.auth:
             raise InvalidRequest(f"{where}: url, headers and auth are for http and sse, not for a command")
-        _check_command(where, upstream.command, commands, origin)
+        if upstream.source is not None:
+            _check_source(where, upstream.source, upstream.command, commands, origin)
+        elif not upstream.command or not upstream.command.strip():
+            raise InvalidRequest(f"{where}: a command or a url is needed")
+        else:
+            _check_command(where, upstream.command, commands, origin)
     else:
         if not re.match(r"(https?://[^/\s]+|\$\{)", upstream.url or ""):
             raise InvalidRequest(f"{where}: the url must begin with http:// or https://")
-        if upstream.command or upstream.args or upstream.env or upstream.cwd:
-            raise InvalidRequest(f"{where}: command, args, env and cwd are for stdio, not for a url")
+        if upstream.command or upstream.source or upstream.args or upstream.env or upstream.cwd:
+            raise InvalidRequest(f"{where}: command, source, args, env and cwd are for stdio, not for a url")
     for name in upstream.env:
         _check_variable(where, name)
     for name, value in upstream.headers.items():
@@ -84,6 +92,24 @@ def _check_command(where: str, command: str, commands: Collection[str], origin: 
         raise InvalidRequest(
             f"{where}: {command[:200]!r} is none of the programs that upstreams may run "
             f"({', '.join(sorted(commands)) or 'none'}); UPSTREAM_COMMANDS names them"
+        )
+
+
+def _check_source(where: str, text: str, command: str | None, commands: Collection[str], origin: str) -> None:
+    try:
+        source = read_source(text)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{where}: {error.message}") from error
+    if command is not None and not _PROGRAM.fullmatch(command):
+        raise InvalidRequest(f"{where}: with a source, command is the name of a program, not {command[:100]!r}")
+    if origin.startswith(OPERATOR_ORIGINS):
+        return
+    if isinstance(source, GitSource) and source.is_local:
+        raise InvalidRequest(f"{where}: a repository is fetched by https or ssh")
+    if not INSTALLERS[source.kind] & set(commands):
+        raise InvalidRequest(
+            f"{where}: nothing is installed from {source.kind}, unless UPSTREAM_COMMANDS names "
+            f"{' or '.join(sorted(INSTALLERS[source.kind]))}"
         )
 
 

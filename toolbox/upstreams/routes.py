@@ -198,6 +198,11 @@ router = Router(
         _command("start", "Start an upstream", "Connect to it on every replica, and forget what went wrong before."),
         _command("stop", "Stop an upstream", "Disconnect on every replica; the next call connects again."),
         _command("restart", "Restart an upstream", "Disconnect on every replica and connect again."),
+        _command(
+            "upgrade",
+            "Upgrade an upstream",
+            "Install its source anew on every replica, beside what runs, and switch to it where it starts.",
+        ),
         _command("enable", "Enable an upstream", "Offer its tools."),
         _command("disable", "Disable an upstream", "Disconnect, and offer its tools no more; nothing is lost."),
     ],

@@ -12,11 +12,9 @@ import msgspec
 from toolbox.definitions import Upstream
 from toolbox.errors import InvalidRequest
 from toolbox.upstreams.hosts import TRANSPORTS, to_name
+from toolbox.upstreams.sources import NPM_NAME, PYPI_NAME, VERSION
 
-_NPM = re.compile(r"(@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*")
-_PYPI = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _OCI = re.compile(r"[a-z0-9]([a-z0-9._/:-]*[a-z0-9])?(@sha256:[0-9a-f]{64})?")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -68,7 +66,7 @@ def _read_package(package: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(
             f"a package that serves {transport.get('type')!r} is not run here: start it, and give its url"
         )
-    if version is not None and not _VERSION.fullmatch(str(version)):
+    if version is not None and not VERSION.fullmatch(str(version)):
         raise InvalidRequest(f"{str(version)[:50]!r} is no version")
     variables = {
         str(each["name"]): _read_value(each) for each in package.get("environmentVariables") or () if _is_given(each)
@@ -85,9 +83,9 @@ def _read_package(package: Mapping[str, Any]) -> dict[str, Any]:
 def _read_command(
     kind: str, identifier: str, version: Any, variables: list[str], before: list[str]
 ) -> tuple[str, list[str]]:
-    if kind == "npm" and _NPM.fullmatch(identifier):
+    if kind == "npm" and NPM_NAME.fullmatch(identifier):
         return "npx", [*(before or ["-y"]), f"{identifier}@{version}" if version else identifier]
-    if kind == "pypi" and _PYPI.fullmatch(identifier):
+    if kind == "pypi" and PYPI_NAME.fullmatch(identifier):
         return "uvx", [*before, f"{identifier}@{version}" if version else identifier]
     if kind == "oci" and _OCI.fullmatch(identifier):
         passed = [part for name in variables for part in ("-e", name)]

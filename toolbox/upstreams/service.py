@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -20,6 +21,7 @@ from toolbox.tools.base import ToolContext
 from toolbox.upstreams.catalogue import Changes, delete_tools, hide_tools, store_offer
 from toolbox.upstreams.client import ListKind, ServerError, Session
 from toolbox.upstreams.config import TRUSTED_ORIGINS, Resolver, check_upstream
+from toolbox.upstreams.installations import Installations
 from toolbox.upstreams.logs import LogLine
 from toolbox.upstreams.offers import Offered
 from toolbox.upstreams.repository import (
@@ -47,7 +49,7 @@ SETTLE_SECONDS = 0.3
 """How long a server is left to tell of more changes, before its lists are read anew."""
 RECENT_SECONDS = 5.0
 
-Command: TypeAlias = Literal["start", "stop", "restart"]
+Command: TypeAlias = Literal["start", "stop", "restart", "upgrade"]
 
 
 class ReadRequest(Struct, frozen=True):
@@ -62,6 +64,7 @@ class Told(Struct, frozen=True):
 
     name: str
     command: Command
+    id: str = ""
 
 
 class UpstreamService:
@@ -76,7 +79,7 @@ class UpstreamService:
         commands: Collection[str],
         resolver: Resolver,
         embed_later: Callable[[], Awaitable[None]],
-        find_command: Callable[[Upstream], tuple[str, ...]] = lambda _: (),
+        installations: Installations | None = None,
     ) -> None:
         """`commands` are the programs that upstreams may run; `embed_later` has new tools embedded by somebody."""
         self._database = database
@@ -84,9 +87,10 @@ class UpstreamService:
         self._queue = queue
         self._commands = commands
         self._embed_later = embed_later
+        self._installations = installations
         self.repository = UpstreamRepository(database)
         self.supervisor = Supervisor(
-            resolve=resolver, find_command=find_command, found=self._hear_of_session, changed=self._hear_of_change
+            resolve=resolver, installations=installations, found=self._hear_of_session, changed=self._hear_of_change
         )
         self.offered = Offered(self.ask)
         """Resources and prompts; what is in there changes as upstreams are read."""
@@ -266,6 +270,8 @@ class UpstreamService:
             await delete_tools(connection, name)
             await record(connection, AuditEntry(caller, "upstream.deleted", "upstream", name, mask(before.upstream)))
         self._is_stale = True
+        if before.upstream.source and self._installations:  # whoever still runs it removes it afterwards
+            await self._installations.tidy(name, is_gone=True)
 
     async def set_enabled(self, name: str, *, enabled: bool, caller: str = ANONYMOUS) -> None:
         """Offer the tools of an upstream, or offer them no more.
@@ -289,16 +295,21 @@ class UpstreamService:
 
     # Operating.
 
-    async def tell(self, name: str, command: Command, *, caller: str = ANONYMOUS) -> None:
-        """Have an upstream started, stopped or restarted on every replica. A call starts one that is stopped.
+    async def tell(self, name: str, command: Command, *, caller: str = ANONYMOUS) -> Told:
+        """Have an upstream started, stopped, restarted or upgraded everywhere. A call starts one that is stopped.
 
         Raises:
             NotFound: There is none of this name.
+            InvalidRequest: It has no source that could be installed anew.
         """
-        await self.get(name)
+        stored = await self.get(name)
+        if command == "upgrade" and stored.upstream.source is None:
+            raise InvalidRequest(f"the upstream {name!r} has no source: what it runs is not installed by ToolBox")
         async with self._database.transaction() as connection:
             await record(connection, AuditEntry(caller, f"upstream.{command}", "upstream", name))
-            await notify(connection, "upstreams", msgspec.json.encode(Told(name, command)).decode())
+            told = Told(name, command, uuid4().hex)
+            await notify(connection, "upstreams", msgspec.json.encode(told).decode())
+        return told
 
     async def status(self, name: str) -> Status | None:
         """How an upstream is in this process; None if it is not known here yet."""
@@ -397,7 +408,7 @@ class UpstreamService:
         if event.payload.startswith("{"):
             with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
                 told = msgspec.json.decode(event.payload, type=Told)
-        self._spawn(self._obey(told) if told else self.load())
+        self._spawn(self.follow(told) if told else self.load())
 
     def _hear_of_secret(self, _event: Event) -> None:
         """What failed for want of a secret may be tried again."""
@@ -405,10 +416,19 @@ class UpstreamService:
             if (supervised := self.supervisor.find(name)) and supervised.status().state == "failed":
                 supervised.forgive()
 
-    async def _obey(self, told: Told) -> None:
+    async def follow(self, told: Told) -> None:
+        """Do in this process what operators want everywhere.
+
+        Raises:
+            UpstreamFailed: It cannot be done here.
+        """
         await self.load()
         supervised = self.supervisor.find(told.name)
         if supervised is None:
+            return
+        if told.command == "upgrade":
+            await self.supervisor.upgrade(told.name, told.id)
+            await self._refresh_quietly(told.name)
             return
         if told.command in {"stop", "restart"}:
             await supervised.close_sessions()

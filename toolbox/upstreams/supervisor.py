@@ -22,7 +22,9 @@ from toolbox.definitions import Moment, Upstream
 from toolbox.errors import UpstreamFailed
 from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_RESTARTS, UPSTREAM_SECONDS, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
+from toolbox.upstreams.builds import Program
 from toolbox.upstreams.client import ListKind, Lost, Resolve, ServerInfo, Session
+from toolbox.upstreams.installations import Installation, Installations
 from toolbox.upstreams.logs import Log
 from toolbox.waiting import Places
 
@@ -68,7 +70,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
     state: State
     problem: str | None
-    """Why it is not running, or its breaker is open."""
+    """Why it is not running, or not the version that was asked for, or its breaker is open."""
     sessions: int
     processes: list[int]
     calls: int
@@ -78,12 +80,23 @@ class Status(Struct, frozen=True, kw_only=True):
     mean_ms: float | None
     is_breaker_open: bool
     retry_at: Moment | None
+    version: str | None = None
+    """The commit or version of its source that runs here, if ToolBox has installed it."""
 
 
 class Supervised:
     """One upstream in this process."""
 
-    def __init__(self, upstream: Upstream, supervisor: "Supervisor", log: Log) -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        supervisor: "Supervisor",
+        log: Log,
+        *,
+        earlier: "Supervised | None" = None,
+        upgrade: str = "",
+    ) -> None:
+        """`earlier` answers until this one has started; `upgrade` names the wish that it is installed anew for."""
         self.upstream = upstream
         self.log = log
         self.counts = Counts()
@@ -98,6 +111,12 @@ class Supervised:
         self._problem: str | None = None
         self._has_failed = False
         self._mode: str = upstream.era
+        self._earlier = earlier
+        self._upgrade = upgrade
+        self._installation: Installation | None = None
+        self._unusable = set[str]()
+        """Versions that did not start here, and are not tried again."""
+        self._stale: str | None = None
         self._tasks = set[asyncio.Task[Any]]()
         self._endings = set[asyncio.Task[Any]]()
         """Sessions on their way out: these are waited for, never cancelled."""
@@ -167,7 +186,7 @@ class Supervised:
     ) -> dict[str, Any]:
         caller = context.caller if context and self.upstream.session == "per_caller" else ""
         for attempt in (1, 2):
-            session, lost = await self.session(caller), None
+            session, lost = await self.usable_session(caller), None
             try:
                 with self._use_breaker():
                     try:
@@ -185,6 +204,19 @@ class Supervised:
         raise AssertionError
 
     # Sessions.
+
+    async def usable_session(self, caller: str) -> Session:
+        """An open session: of what is there, while a new version is installed and started.
+
+        Raises:
+            UpstreamFailed: As `session`.
+        """
+        earlier = self._earlier
+        if earlier is None or not earlier.is_running:
+            return await self.session(caller)
+        if caller not in self._opening:
+            self._begin(caller)
+        return await earlier.usable_session(caller)
 
     async def session(self, caller: str = "") -> Session:
         """An open session; all who wait for the same one wait for one start, which goes on when they give up.
@@ -234,30 +266,86 @@ class Supervised:
         if old is not None:
             self._end(old)
         self._make_room()
-        session = Session(
-            self.upstream,
-            log=self.log,
-            resolve=self._supervisor.resolve,
-            command=self._supervisor.find_command(self.upstream),
-            mode=self._mode,
-            on_change=lambda kind: self._supervisor.changed(self.upstream.name, kind),
-        )
-        self.counts.starts += 1
         try:
-            async with self._supervisor.starting(self.upstream):
-                info = await session.open()
-        except BaseException as error:
-            self._end(session)
-            if isinstance(error, UpstreamFailed):
-                self._count_failure(error)
+            session = await (self._start() if self.upstream.source is None else self._start_installed())
+        except UpstreamFailed as error:
+            self._count_failure(error)
             raise
-        self._remember(info)
+        finally:
+            if not self._upgrade:
+                self._close_earlier()
         self._sessions[caller] = session
         self._problem, self._has_failed = None, False
         if self.counts.failures:
             UPSTREAM_RESTARTS[(self.upstream.name,)].inc()
         self._spawn(self._watch(caller, session))
         self._spawn(self._supervisor.found(self.upstream.name, session))
+        return session
+
+    async def _start_installed(self) -> Session:
+        """Run what is installed of the source, or what ran before where the new one does not start."""
+        installations = self._supervisor.installations
+        if installations is None:
+            raise UpstreamFailed("nothing is installed here: give a command instead of a source", is_lasting=True)
+        found = await installations.find(self.upstream, self.log, upgrade=self._upgrade)
+        problem, chosen = found.problem, None
+        usable = [each for each in found.installations if each.version not in self._unusable] or found.installations
+        try:
+            if problem and self._upgrade:
+                raise UpstreamFailed(problem)
+            for installation in usable:
+                try:
+                    program = await installations.find_program(installation, self.upstream)
+                    session = await self._start(program)
+                except UpstreamFailed as error:
+                    if installation is usable[-1] or self._upgrade:
+                        raise
+                    self._unusable.add(installation.version)
+                    problem = error.message
+                    self.log.add("toolbox", f"{installation.version} does not start: {problem}")
+                    continue
+                chosen = installation
+                self._use(installation, problem)
+                await installations.switch(self.upstream.name, installation)
+                return session
+        finally:
+            for installation in found.installations:
+                if installation is not chosen:
+                    installation.release()
+        raise AssertionError
+
+    def _use(self, installation: Installation, problem: str | None) -> None:
+        if self._installation is not None:
+            self._installation.release()
+        self._installation, self._upgrade = installation, ""
+        self._close_earlier()
+        if problem:
+            self.note_stale(problem)
+
+    def note_stale(self, problem: str) -> None:
+        """Say why what runs is not what was asked for."""
+        self._stale = f"the new version cannot be used, the one before still is: {problem}"
+        self.log.add("toolbox", self._stale)
+        UPSTREAM_FAILED[(self.upstream.name,)].set(self._is_left_alone)
+        logger.error("an upstream was not upgraded", upstream=self.upstream.name, reason=problem)
+
+    async def _start(self, program: Program | None = None) -> Session:
+        session = Session(
+            self.upstream,
+            log=self.log,
+            resolve=self._supervisor.resolve,
+            command=program.command if program else (),
+            folder=program.folder if program else None,
+            mode=self._mode,
+            on_change=lambda kind: self._supervisor.changed(self.upstream.name, kind),
+        )
+        self.counts.starts += 1
+        try:
+            async with self._supervisor.starting(self.upstream):
+                self._remember(await session.open())
+        except BaseException:
+            self._end(session)
+            raise
         return session
 
     def _remember(self, info: ServerInfo) -> None:
@@ -289,7 +377,7 @@ class Supervised:
         try:
             await session.wait_closed()
         finally:
-            UPSTREAM_UP[(self.upstream.name,)].set(self.is_running)
+            UPSTREAM_UP[(self.upstream.name,)].set(self._supervisor.is_running(self.upstream.name))
         if self._sessions.get(caller) is session:
             del self._sessions[caller]
         if session.reason is not None and not self._is_closed:
@@ -324,6 +412,8 @@ class Supervised:
 
     def forgive(self) -> None:
         """Forget what went wrong: somebody has mended it."""
+        self._unusable.clear()
+        self._stale = None
         self._failed, self._retry_at, self._problem, self._has_failed = 0, 0.0, None, False
         self._mode = self.upstream.era
         self._breaker.close()
@@ -331,6 +421,7 @@ class Supervised:
 
     async def close_sessions(self) -> None:
         """Disconnect; the next call connects again."""
+        self._close_earlier()
         opening = list(self._opening.values())
         for task in opening:
             task.cancel()
@@ -348,6 +439,17 @@ class Supervised:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *self._endings, return_exceptions=True)
+        if self._installation is not None:
+            self._installation.release()
+
+    def give_way(self) -> "Supervised | None":
+        """Let what ran before go on in its place; gives it back."""
+        earlier, self._earlier = self._earlier, None
+        return earlier
+
+    def _close_earlier(self) -> None:
+        if earlier := self.give_way():
+            self._supervisor.close_later(earlier)
 
     def close_idle(self, now: float) -> None:
         """Close sessions that nobody has used for long."""
@@ -362,7 +464,9 @@ class Supervised:
     @property
     def is_running(self) -> bool:
         """Whether a session is open."""
-        return any(session.is_open for session in self._sessions.values())
+        return any(session.is_open for session in self._sessions.values()) or bool(
+            self._earlier and self._earlier.is_running
+        )
 
     def status(self) -> Status:
         """How it is now."""
@@ -370,7 +474,7 @@ class Supervised:
         processes = [s.process.pid for s in self._sessions.values() if s.process and s.process.pid]
         return Status(
             state=self._state(wait),
-            problem=self._problem or self._breaker.problem,
+            problem=self._problem or self._breaker.problem or self._stale,
             sessions=len(self._sessions),
             processes=processes,
             calls=counts.calls,
@@ -380,6 +484,7 @@ class Supervised:
             mean_ms=round(counts.seconds / counts.calls * 1000, 3) if counts.calls else None,
             is_breaker_open=self._breaker.problem is not None,
             retry_at=datetime.fromtimestamp(time.time() + wait, UTC) if wait > 0 else None,
+            version=self._installation.version if self._installation else None,
         )
 
     def _state(self, wait: float) -> State:
@@ -412,18 +517,19 @@ class Supervisor:
         self,
         *,
         resolve: Resolve,
-        find_command: Callable[[Upstream], tuple[str, ...]] = lambda _: (),
+        installations: Installations | None = None,
         found: Found | None = None,
         changed: Changed = lambda *_: None,
     ) -> None:
-        """`resolve` fills `${...}` in; `find_command` says what is run where it is not the upstream's command."""
+        """`resolve` fills `${...}` in; `installations` has the programs of upstreams that name a source."""
         self.resolve = resolve
-        self.find_command = find_command
+        self.installations = installations
         self.found: Found = found or _ignore
         self.changed = changed
         self._supervised = dict[str, Supervised]()
         self._logs = dict[str, Log]()
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._upgrading = dict[str, tuple[str, asyncio.Task[None]]]()
         self._closing = set[asyncio.Task[None]]()
 
     @property
@@ -446,21 +552,68 @@ class Supervisor:
             raise UpstreamFailed("it is not known here", is_lasting=True)
         return found
 
+    def is_running(self, name: str) -> bool:
+        """Whether an upstream has a session."""
+        found = self._supervised.get(name)
+        return found is not None and found.is_running
+
     def configure(self, upstreams: Mapping[str, Upstream]) -> None:
-        """Look after these from now on; one that has changed is disconnected, and connected anew when it is needed."""
+        """Look after these from now on; one that has changed is disconnected, and connected anew when it is needed.
+
+        One that gets another source answers as it is, until that is installed and has started.
+        """
+        earlier = dict[str, Supervised]()
         for name, supervised in list(self._supervised.items()):
-            if upstreams.get(name) != supervised.upstream:
+            given = upstreams.get(name)
+            if given != supervised.upstream:
                 del self._supervised[name]
-                self._close_later(supervised)
-            if name not in upstreams:
+                if given and given.enabled and given.source and given.source != supervised.upstream.source:
+                    earlier[name] = supervised
+                else:
+                    self.close_later(supervised, is_gone=given is None or given.source is None)
+            if given is None:
                 self._logs.pop(name, None)
         for name, upstream in upstreams.items():
             if name not in self._supervised:
                 log = self._logs.setdefault(name, Log())
-                self._supervised[name] = Supervised(upstream, self, log)
+                self._supervised[name] = Supervised(upstream, self, log, earlier=earlier.get(name))
 
-    def _close_later(self, supervised: Supervised) -> None:
-        task = asyncio.create_task(supervised.close())
+    async def upgrade(self, name: str, wish: str) -> None:
+        """Install the source of an upstream anew, beside what runs, and switch to it when it has started.
+
+        Several processes may have the same wish, and hear of it twice: one of them installs, once.
+
+        Raises:
+            UpstreamFailed: The new version cannot be used; what runs goes on.
+        """
+        if self._upgrading.get(name, ("", None))[0] != wish:
+            self._upgrading[name] = wish, asyncio.create_task(self._upgrade(name, wish))
+        await asyncio.shield(self._upgrading[name][1])
+
+    async def _upgrade(self, name: str, wish: str) -> None:
+        before = self.get(name)
+        if before.upstream.source is None:
+            return
+        new = Supervised(before.upstream, self, before.log, earlier=before, upgrade=wish)
+        self._supervised[name] = new
+        try:
+            await new.session()
+        except UpstreamFailed as error:
+            if self._supervised.get(name) is new and new.give_way():
+                self._supervised[name] = before
+                before.note_stale(error.message)
+                self.close_later(new)
+            raise
+
+    def close_later(self, supervised: Supervised, *, is_gone: bool = False) -> None:
+        """Disconnect one that is looked after no more; what was installed for it goes with it if it `is_gone`."""
+
+        async def close() -> None:
+            await supervised.close()
+            if self.installations is not None and supervised.upstream.source:
+                await self.installations.tidy(supervised.upstream.name, is_gone=is_gone)
+
+        task = asyncio.create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -491,8 +644,10 @@ class Supervisor:
         try:
             yield
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            upgrading = [task for _, task in self._upgrading.values()]
+            for task in (keeper, *upgrading):
+                task.cancel()
+            await asyncio.gather(keeper, *upgrading, return_exceptions=True)
             closing = [asyncio.create_task(supervised.close()) for supervised in self._supervised.values()]
             self._supervised = {}
             await asyncio.gather(*closing, *self._closing, return_exceptions=True)
