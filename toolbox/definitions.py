@@ -238,6 +238,8 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     exclude: tuple[str, ...] = ()
     prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{0,40}$")] | None = None
     """What leads the names of its tools, instead of the upstream's own name; empty for nothing."""
+    merge: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")] | None = None
+    """A name that several upstreams share; those of their tools that are equal are offered once, as its tools."""
     session: Literal["shared", "per_caller", "serial"] = "shared"
     """Who shares a session: all callers, the calls of one caller, or all callers one after another."""
     era: Literal["auto", "legacy", "modern"] = "auto"

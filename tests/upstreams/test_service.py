@@ -242,6 +242,50 @@ async def test_a_server_is_installed_and_upgraded_over_rest(
         assert (await client.get("/admin/upstreams/pets")).json()["here"]["version"] == "1.1"
 
 
+async def test_equal_tools_of_several_servers_are_one_with_an_argument_for_which(
+    toolbox_client: AsyncTestClient[Any],
+) -> None:
+    client = toolbox_client
+    for name in ("east", "west"):
+        await add(client, stdio(name, merge="pets", exclude=["fl*"]))
+    await add(client, stdio("other"))
+
+    async def run(tool: str, **arguments: str) -> Any:
+        answer = await client.post("/mcp/call_tool", json={"tool_name": f"pets__{tool}", "arguments": arguments})
+        return answer.json()
+
+    assert len(await list_names(client, "upstreams:pets")) == 11
+    assert await list_names(client, "upstream:east") == await list_names(client, "upstream:west") == []
+    assert len(await list_names(client, "upstream:other")) == 12
+    tool = (await client.get("/tools/pets__echo")).json()
+    assert tool["input_schema"]["properties"]["upstream"]["enum"] == ["east", "west"]
+    assert tool["input_schema"]["required"] == ["upstream"]
+    assert (tool["category"], tool["metadata"]["upstreams"]) == ("pets", ["east", "west"])
+    assert (await run("echo", text="hi"))["code"] == "invalid_arguments"
+    assert (await run("echo", upstream="north"))["code"] == "invalid_arguments"
+    assert (await run("echo", upstream="east", text="hi"))["result"][0]["text"] == "hi"
+    assert len({(await run("pid", upstream=name))["result"][0]["text"] for name in ("east", "west")}) == 2
+    names = [match["name"] for match in (await client.post("/mcp/find_tool", json={"query": "echo something"})).json()]
+    assert ("pets__echo" in names, "east__echo" in names) == (True, False)
+
+    # What is not equal any more stands for itself, until it is again; a refresh changes nothing.
+    refreshed = (await client.post("/admin/upstreams/east/refresh")).json()
+    assert (refreshed["unchanged"], refreshed["is_merged"]) == (11, False)
+    assert (await run("change", upstream="west"))["success"]
+    while not await list_names(client, "upstream:west"):
+        await asyncio.sleep(0.05)
+    assert await list_names(client, "upstreams:pets") == []
+    assert "east__pid" in await list_names(client, "upstream:east")
+    assert (await call(client, "east__change"))["success"]
+    while await list_names(client, "upstream:east"):
+        await asyncio.sleep(0.05)
+    assert "pets__added" in await list_names(client, "upstreams:pets")
+    assert "pets__pid" not in await list_names(client, "upstreams:pets")
+    assert (await client.post("/admin/upstreams/west/disable")).status_code == 202
+    assert await list_names(client, "upstreams:pets") == []
+    assert "east__added" in await list_names(client, "upstream:east")
+
+
 async def test_resources_and_prompts_are_offered_too(toolbox_client: AsyncTestClient[Any], sdk_url: str) -> None:
     client = toolbox_client
     await add(client, {"name": "notes", "transport": "http", "url": f"{sdk_url}/mcp"})

@@ -15,7 +15,7 @@ from toolbox.tools.kinds import Kind, Kinds, LazyKind
 from toolbox.tools.processes import Workshop
 from toolbox.upstreams.service import UpstreamService
 from toolbox.upstreams.tool import KIND as UPSTREAM
-from toolbox.upstreams.tool import UpstreamKind
+from toolbox.upstreams.tool import MERGED, MergedKind, UpstreamKind
 
 
 @contextlib.asynccontextmanager
@@ -71,5 +71,6 @@ async def open_kinds(
                 "http": LazyKind(make_http),
                 "python": LazyKind(make_python),
                 UPSTREAM: UpstreamKind(upstreams.ask),
+                MERGED: MergedKind(upstreams.ask),
             }
         )

@@ -21,6 +21,7 @@ from toolbox.tools.policies import read_policies
 from toolbox.tools.repository import INDEXED, IndexedTool, set_active, to_indexed, write_tools
 from toolbox.tools.sync import Decision, decide, withhold
 from toolbox.upstreams.discovery import Offer, read_offer
+from toolbox.upstreams.merging import merge_tools
 from toolbox.upstreams.repository import Discovered, lock_upstream, write_discovered
 from toolbox.upstreams.tool import SOURCE
 
@@ -34,11 +35,13 @@ class Changes(Struct, frozen=True, kw_only=True):
     hidden: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     unchanged: int = 0
+    is_merged: bool = False
+    """Whether tools that it shares with other upstreams are others now."""
 
     @property
     def is_empty(self) -> bool:
         """Whether the catalogue is what it was."""
-        return not (self.added or self.updated or self.shown or self.hidden or self.pending)
+        return not (self.added or self.updated or self.shown or self.hidden or self.pending or self.is_merged)
 
 
 async def store_offer(
@@ -69,6 +72,7 @@ async def store_offer(
         await withhold(connection, chosen["withhold"], known, **given)
         await set_active(connection, [known[each.name].id for each in chosen["show"]], active=True)
         await set_active(connection, [tool.id for tool in hide], active=False)
+        is_merged = await merge_tools(connection, upstream.merge) if upstream.merge else False
         changes = Changes(
             added=tuple(each.name for each in chosen["write"] if each.name not in known),
             updated=tuple(each.name for each in chosen["write"] if each.name in known),
@@ -76,6 +80,7 @@ async def store_offer(
             hidden=tuple(tool.name for tool in hide),
             pending=tuple(each.name for each in chosen["withhold"]),
             unchanged=len(chosen["keep"]),
+            is_merged=is_merged,
         )
         await write_discovered(connection, upstream, msgspec.structs.replace(found, left_out=offer.left_out))
         for kind, had, has in (

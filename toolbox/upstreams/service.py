@@ -23,6 +23,7 @@ from toolbox.upstreams.client import ListKind, ServerError, Session
 from toolbox.upstreams.config import TRUSTED_ORIGINS, Resolver, check_upstream
 from toolbox.upstreams.installations import Installations
 from toolbox.upstreams.logs import LogLine
+from toolbox.upstreams.merging import merge_groups
 from toolbox.upstreams.offers import Offered
 from toolbox.upstreams.repository import (
     Discovered,
@@ -181,11 +182,18 @@ class UpstreamService:
         Raises:
             InvalidRequest: One cannot be used.
         """
+        before = await self.repository.read_all()
         async with self._database.transaction() as connection:
             done = await self.put_in(connection, upstreams, origin=origin, caller=caller)
         if any(what != "unchanged" for what in done.values()):
             self.expire()
+            known = [before[upstream.name].upstream for upstream in upstreams if upstream.name in before]
+            await self._merge({upstream.merge for upstream in (*upstreams, *known)})
         return done
+
+    async def _merge(self, groups: Collection[str | None]) -> None:
+        if await merge_groups(self._database, groups):
+            await self._embed_later()
 
     async def put_in(
         self, connection: Connection, upstreams: Sequence[Upstream], *, origin: str, caller: str
@@ -270,6 +278,7 @@ class UpstreamService:
             await delete_tools(connection, name)
             await record(connection, AuditEntry(caller, "upstream.deleted", "upstream", name, mask(before.upstream)))
         self._is_stale = True
+        await self._merge([before.upstream.merge])
         if before.upstream.source and self._installations:  # whoever still runs it removes it afterwards
             await self._installations.tidy(name, is_gone=True)
 
@@ -372,7 +381,7 @@ class UpstreamService:
         except (UpstreamFailed, ServerError) as error:
             await self.repository.note_problem(name, error.message)
             raise error if isinstance(error, UpstreamFailed) else UpstreamFailed(error.message) from error
-        if changes.added or changes.updated:
+        if changes.added or changes.updated or changes.is_merged:
             await self._embed_later()
         if not changes.is_empty:
             logger.info(

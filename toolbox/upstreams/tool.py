@@ -1,4 +1,4 @@
-"""The kind "upstream": tools that another MCP server runs."""
+"""The kinds "upstream" and "merged": tools that another MCP server runs, or one of several."""
 
 from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from toolbox.tools.kinds import Implementation, read_implementation
 from toolbox.upstreams.client import ServerError
 
 KIND = "upstream"
+MERGED = "merged"
 SOURCE = "upstream:"
 """How the sources of such tools begin; the upstream's name follows."""
 
@@ -27,6 +28,14 @@ class UpstreamImplementation(Implementation, frozen=True, kw_only=True, tag_fiel
 
     upstream: str
     tool: str
+
+
+class MergedImplementation(Implementation, frozen=True, kw_only=True, tag_field="kind", tag=MERGED):
+    """Several upstreams, what the tool is called on each of them, and which argument says on which one it runs."""
+
+    tool: str
+    upstreams: tuple[str, ...]
+    selector: str
 
 
 class Ask(Protocol):
@@ -81,6 +90,44 @@ class UpstreamTool:
         except ServerError as error:
             raise ToolError(error.message) from error
         return to_result(result, upstream)
+
+
+class MergedKind:
+    """Makes tools of what is stored for several upstreams."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    def check(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Kind."""
+        read_implementation(MergedImplementation, implementation)
+
+    def create(self, definition: ToolDefinition, implementation: Mapping[str, Any]) -> Tool:
+        """See Kind."""
+        return MergedTool(definition, read_implementation(MergedImplementation, implementation), self._ask)
+
+
+class MergedTool:
+    """One tool of several upstreams."""
+
+    limits_itself = True
+    """See UpstreamTool."""
+
+    def __init__(self, definition: ToolDefinition, implementation: MergedImplementation, ask: Ask) -> None:
+        self.definition = definition
+        self._selector = implementation.selector
+        self._tools = {
+            upstream: UpstreamTool(definition, UpstreamImplementation(upstream=upstream, tool=implementation.tool), ask)
+            for upstream in implementation.upstreams
+        }
+
+    async def call(self, arguments: dict[str, Any], context: ToolContext) -> ToolResult:
+        """Run it on the upstream that the arguments name."""
+        others = {name: value for name, value in arguments.items() if name != self._selector}
+        tool = self._tools.get(str(arguments.get(self._selector)))
+        if tool is None:
+            raise ToolError(f"{self._selector} names none of {', '.join(self._tools)}")
+        return await tool.call(others, context)
 
 
 def to_result(result: Mapping[str, Any], upstream: str) -> ToolResult:
