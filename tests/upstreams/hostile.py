@@ -44,6 +44,8 @@ def call(request: dict[str, Any]) -> dict[str, Any] | None:
     global CHANGED
     name, arguments = request["params"]["name"], request["params"].get("arguments", {})
     match name:
+        case "echo" if arguments.get("text") == "(meta)":
+            return text(json.dumps(request["params"].get("_meta")))
         case "echo":
             return text(arguments.get("text", "")) | {"_meta": {"example/kept": True}, "futureField": [1, 2]}
         case "pid":

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
@@ -20,7 +20,16 @@ from msgspec import Struct
 from toolbox.breaker import Breaker, BreakerOpen
 from toolbox.definitions import Moment, Upstream
 from toolbox.errors import UpstreamFailed
-from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_RESTARTS, UPSTREAM_SECONDS, UPSTREAM_UP
+from toolbox.metrics import (
+    BREAKER_OPEN,
+    UPSTREAM_CALLS,
+    UPSTREAM_FAILED,
+    UPSTREAM_FAILURES,
+    UPSTREAM_RESTARTS,
+    UPSTREAM_SECONDS,
+    UPSTREAM_UP,
+)
+from toolbox.telemetry import span
 from toolbox.tools.base import ToolContext
 from toolbox.upstreams.builds import Program
 from toolbox.upstreams.client import ListKind, Lost, Resolve, ServerInfo, Session
@@ -134,31 +143,44 @@ class Supervised:
             ServerError: It answers with an error.
             Overloaded: Too many requests wait for it.
         """
-        began = time.monotonic()
-        limit, name, outcome = self._limit(context), self.upstream.name, "server_error"
+        limit = self._limit(context)
         async with self._places.place(None):
-            self.counts.calls += 1
-            try:
-                result = await self._attempt(method, params, context, limit, is_safe=is_safe)
-            except asyncio.CancelledError:
-                outcome = "cancelled"
-                if limit is not None and time.monotonic() - began >= 0.98 * limit:
-                    self.counts.errors += 1
-                    self._breaker.count_failure(f"it has not answered {method} within {limit:g} s")
-                raise
-            except UpstreamFailed:
-                outcome = "upstream_failed"
+            with self._observe(method, params, limit):
+                return await self._attempt(method, params, context, limit, is_safe=is_safe)
+
+    @contextlib.contextmanager
+    def _observe(self, method: str, params: Mapping[str, Any], limit: float | None) -> Iterator[None]:
+        """Count a request, and trace it: the server is told of the span, so that its own belong to the same trace."""
+        began, outcome, name = time.monotonic(), "server_error", self.upstream.name
+        self.counts.calls += 1
+        try:
+            with span(
+                f"{method} {name}", {"mcp.method.name": method, "toolbox.upstream": name}, kind="client"
+            ) as traced:
+                if tool := params.get("name"):
+                    traced.set("gen_ai.tool.name" if method == "tools/call" else "gen_ai.prompt.name", tool)
+                yield
+            outcome = "ok"
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            if limit is not None and time.monotonic() - began >= 0.98 * limit:
                 self.counts.errors += 1
-                raise
-            else:
-                outcome = "ok"
-                return result
-            finally:
-                seconds = time.monotonic() - began
-                self.counts.seconds += seconds
-                UPSTREAM_CALLS[name, outcome].inc()
-                UPSTREAM_SECONDS[(name,)].observe(seconds)
-                UPSTREAM_FAILED[(name,)].set(self._is_left_alone)
+                self._breaker.count_failure(f"it has not answered {method} within {limit:g} s")
+            raise
+        except UpstreamFailed:
+            outcome = "upstream_failed"
+            self.counts.errors += 1
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self.counts.seconds += seconds
+            UPSTREAM_CALLS[name, outcome].inc()
+            UPSTREAM_SECONDS[(name,)].observe(seconds)
+            self._show_failing()
+
+    def _show_failing(self) -> None:
+        UPSTREAM_FAILED[(self.upstream.name,)].set(self._is_left_alone)
+        BREAKER_OPEN[(f"upstream {self.upstream.name}",)].set(self._breaker.problem is not None)
 
     def _limit(self, context: ToolContext | None) -> float | None:
         if context is None:
@@ -275,8 +297,9 @@ class Supervised:
             if not self._upgrade:
                 self._close_earlier()
         self._sessions[caller] = session
+        is_restart = self._problem is not None
         self._problem, self._has_failed = None, False
-        if self.counts.failures:
+        if is_restart:
             UPSTREAM_RESTARTS[(self.upstream.name,)].inc()
         self._spawn(self._watch(caller, session))
         self._spawn(self._supervisor.found(self.upstream.name, session))
@@ -326,7 +349,7 @@ class Supervised:
         """Say why what runs is not what was asked for."""
         self._stale = f"the new version cannot be used, the one before still is: {problem}"
         self.log.add("toolbox", self._stale)
-        UPSTREAM_FAILED[(self.upstream.name,)].set(self._is_left_alone)
+        self._show_failing()
         logger.error("an upstream was not upgraded", upstream=self.upstream.name, reason=problem)
 
     async def _start(self, program: Program | None = None) -> Session:
@@ -393,6 +416,7 @@ class Supervised:
         self.log.add("toolbox", error.message)
         self._mode = self.upstream.era
         UPSTREAM_FAILED[(self.upstream.name,)].set(1)
+        UPSTREAM_FAILURES[(self.upstream.name,)].inc()
         if error.is_lasting or self._failed > self.upstream.restarts:
             self._has_failed = True
             self._retry_at = time.monotonic() + FAILED_SECONDS
@@ -417,7 +441,7 @@ class Supervised:
         self._failed, self._retry_at, self._problem, self._has_failed = 0, 0.0, None, False
         self._mode = self.upstream.era
         self._breaker.close()
-        UPSTREAM_FAILED[(self.upstream.name,)].set(0)
+        self._show_failing()
 
     async def close_sessions(self) -> None:
         """Disconnect; the next call connects again."""
@@ -567,6 +591,7 @@ class Supervisor:
             given = upstreams.get(name)
             if given != supervised.upstream:
                 del self._supervised[name]
+                supervised.forgive()  # what is not looked after any more fails no more
                 if given and given.enabled and given.source and given.source != supervised.upstream.source:
                     earlier[name] = supervised
                 else:

@@ -17,6 +17,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
+from toolbox.telemetry import inject_context
 from toolbox.upstreams.logs import Log
 from toolbox.upstreams.process import READ_BYTES, Process
 
@@ -166,9 +167,14 @@ def create_http_client(
         transport=_Bounded(transport),
         timeout=httpx2.Timeout(connect_seconds, read=None),  # how long an answer may take, the call says
         auth=auth,
-        event_hooks={"response": [report.see]},
+        event_hooks={"request": [_tell_trace], "response": [report.see]},
         follow_redirects=False,
     )
+
+
+async def _tell_trace(request: httpx2.Request) -> None:
+    """The SDK tells the trace in `_meta` alone, which nobody between here and the server reads."""
+    inject_context(request.headers)
 
 
 def http_streams(url: str, client: httpx2.AsyncClient) -> Any:
