@@ -101,7 +101,7 @@ def test_upstreams_are_told_of_the_trace(serve: Serve, database_url: str, sdk_ur
         run, sent = collector.wait_for("tools/call local"), collector.wait_for("MCP send tools/call echo")
         assert json.loads(told)["traceparent"] == f"00-{TRACE}-{sent.span_id.hex()}-01"
         assert sent.parent_span_id == run.span_id
-        assert run.parent_span_id == collector.find("execute_tool local__echo").span_id
+        assert run.parent_span_id == collector.wait_for("execute_tool local__echo").span_id
         assert attributes(run) == {
             "mcp.method.name": "tools/call",
             "toolbox.upstream": "local",

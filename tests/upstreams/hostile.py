@@ -38,12 +38,15 @@ def tools() -> list[dict[str, Any]]:
 
 CHANGED = False
 ASKED: dict[str, Any] = {}
+CANCELLED: list[Any] = []
 
 
 def call(request: dict[str, Any]) -> dict[str, Any] | None:
     global CHANGED
     name, arguments = request["params"]["name"], request["params"].get("arguments", {})
     match name:
+        case "echo" if arguments.get("text") == "(cancelled)":
+            return text(json.dumps(CANCELLED))
         case "echo" if arguments.get("text") == "(meta)":
             return text(json.dumps(request["params"].get("_meta")))
         case "echo":
@@ -152,6 +155,8 @@ def main() -> None:
                 }
             )
             continue
+        if message.get("method") == "notifications/cancelled":
+            CANCELLED.append(message["params"]["requestId"])
         if "id" not in message or "method" not in message:
             continue
         try:

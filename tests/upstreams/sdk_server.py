@@ -1,5 +1,6 @@
 """A server written with the official SDK: `sdk_server.py stdio`, or `sdk_server.py http`."""
 
+import asyncio
 import socket
 import sys
 from typing import Annotated, Any
@@ -8,8 +9,8 @@ import uvicorn
 from mcp import MCPError
 from mcp.server.elicitation import ElicitationResult
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.resolve import Elicit, Resolve
-from mcp_types import CallToolResult, ResourceLink, TextContent
+from mcp.server.mcpserver.resolve import Elicit, Resolve, Sample
+from mcp_types import CallToolResult, CreateMessageResult, ResourceLink, SamplingMessage, TextContent
 from pydantic import BaseModel, Field
 
 server = MCPServer("sdk", instructions="For tests.")
@@ -42,6 +43,39 @@ def ask_name() -> Elicit[Name]:
 async def greet(answer: Annotated[ElicitationResult[Name], Resolve(ask_name)]) -> str:
     """Ask for a name and greet it."""
     return f"Hello, {answer.data.name}!" if answer.action == "accept" else f"It was a {answer.action}."
+
+
+def ask_model() -> Sample:
+    """As above."""
+    return Sample([SamplingMessage(role="user", content=TextContent(type="text", text="2 + 2?"))], max_tokens=10)
+
+
+@server.tool()
+async def think(answer: Annotated[CreateMessageResult, Resolve(ask_model)]) -> str:
+    """Ask the caller's model."""
+    assert isinstance(answer.content, TextContent)
+    return f"{answer.model} says {answer.content.text}"
+
+
+ENDED = list[str]()
+
+
+@server.tool()
+async def linger(context: Context[Any, Any], label: str) -> str:
+    """Tell that it has begun, and go on until nobody wants the answer any more."""
+    try:
+        await context.report_progress(1, 2)
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        ENDED.append(label)
+        raise
+    return "nobody ended it"
+
+
+@server.tool()
+def ended() -> list[str]:
+    """The calls that were given up."""
+    return ENDED
 
 
 @server.tool()

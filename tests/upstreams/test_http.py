@@ -1,5 +1,6 @@
 """Servers over HTTP, by the official SDK, in both eras."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -66,6 +67,20 @@ async def test_a_caller_who_is_asked_by_ending_the_run_is(supervisor: Supervisor
     supervised = connect(supervisor, sdk_url, era=era)
     with pytest.raises(InputRequired):
         await call(supervised, "greet", make_context(Asked(raises=InputRequired({}))))
+
+
+@pytest.mark.parametrize(("transport", "era"), LEGS)
+async def test_a_server_is_told_of_a_call_that_was_given_up(
+    supervisor: Supervisor, sdk_url: str, transport: str, era: str
+) -> None:
+    supervised, listener, name = connect(supervisor, sdk_url, transport, era), Asked(), f"{transport} {era}"
+    lingering = asyncio.create_task(call(supervised, "linger", make_context(listener), label=name))
+    while not listener.progress:
+        await asyncio.sleep(0.01)
+    lingering.cancel()
+    await asyncio.gather(lingering, return_exceptions=True)
+    while name not in (await call(supervised, "ended"))["structuredContent"]["result"]:
+        await asyncio.sleep(0.01)
 
 
 async def test_nothing_that_a_server_says_is_lost(supervisor: Supervisor, sdk_url: str) -> None:

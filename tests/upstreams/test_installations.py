@@ -168,6 +168,16 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+def is_building(started: Path) -> bool:
+    return started.exists() and started.read_text() != ""
+
+
+async def wait_for_build(started: Path, process: subprocess.Popen[str]) -> None:
+    while not is_building(started):
+        assert process.poll() is None
+        await asyncio.sleep(0.02)
+
+
 def install_elsewhere(folder: Path, source: str, environ: dict[str, str], how: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", INSTALL, str(folder), source, how]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ, cwd=ROOT)
@@ -186,8 +196,7 @@ async def test_what_a_killed_process_left_harms_nobody(
 
     # Between the checkout and the switch: it is installing when it is killed, and so is everything that it started.
     process = install_elsewhere(tmp_path / "upstreams", f"{git_url}@v2", environ, "")
-    while not (started.exists() and started.read_text()):
-        await asyncio.sleep(0.02)
+    await wait_for_build(started, process)
     builder = psutil.Process(int(started.read_text()))
     process.kill()
     process.communicate()
@@ -199,8 +208,7 @@ async def test_what_a_killed_process_left_harms_nobody(
     # Whole, but not switched to: the next one uses it.
     started.unlink()
     process = install_elsewhere(tmp_path / "upstreams", f"{git_url}@v2", environ, "")
-    while not (started.exists() and started.read_text()):
-        await asyncio.sleep(0.02)
+    await wait_for_build(started, process)
     others = [install_elsewhere(tmp_path / "upstreams", f"{git_url}@v2", environ, how) for how in ("killed", "killed")]
     started.unlink()
     said = {each.communicate()[0] for each in (process, *others)}

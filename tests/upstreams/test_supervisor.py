@@ -278,6 +278,15 @@ async def test_after_a_call_was_given_up_the_next_one_gets_another_session(super
     assert await text_of(supervised, "pid") != first
 
 
+async def test_a_server_is_told_of_a_call_that_was_given_up(supervise: Any) -> None:
+    supervised = supervise()
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await call(supervised, "hang")
+    assert len(json.loads(await text_of(supervised, "echo", "(cancelled)"))) == 2
+
+
 @pytest.mark.parametrize("why", [InputRequired({}), MissingCapability("elicitation")])
 async def test_a_caller_that_must_be_asked_by_ending_the_call_is(supervise: Any, why: BaseException) -> None:
     supervised = supervise(session="serial")

@@ -31,7 +31,7 @@ CURRENT, FACTS, IN_USE, LOCK = "current", "installed.json", "in-use", "lock"
 WHOLE, UNFINISHED, GONE = "v-", "new-", "gone-"
 LOCK_SECONDS = 1800.0
 """How long a process waits for another one that installs the same."""
-TIDY_SECONDS = 5.0
+TIDY_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 INSTALLS_AT_ONCE = 2
 
