@@ -209,6 +209,8 @@ class ClientCredentials(Struct, frozen=True, kw_only=True, omit_defaults=True, f
     client_id: str
     client_secret: str
     scope: str | None = None
+    issuer: str | None = None
+    """The authorization server that gets the secret, whatever the upstream names; else it is where the upstream is."""
 
 
 class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

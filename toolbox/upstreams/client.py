@@ -377,6 +377,7 @@ class Session:
             await self._resolve(credentials.client_id),
             await self._resolve(credentials.client_secret),
             credentials.scope,
+            credentials.issuer and await self._resolve(credentials.issuer),
         )
 
     async def _stay(self, client: "mcp.Client") -> None:
