@@ -237,7 +237,7 @@ def _tidy(folder: Path, is_gone: bool) -> None:
         if each != current:
             _remove_unused(each)
     _remove_unfinished(folder)
-    if is_gone and [each.name for each in folder.iterdir()] == [LOCK]:
+    if [each.name for each in folder.iterdir()] == [LOCK]:  # whoever waits for it looks whether it is still there
         (folder / LOCK).unlink()
         folder.rmdir()
 
