@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from toolbox import ToolContext, ToolError, tool
+from toolbox import ToolContext, ToolError, ToolResult, tool
 from toolbox.auth.callers import LOCAL, Caller
 from toolbox.calls import results
 from toolbox.calls.executor import Executor
 from toolbox.calls.lanes import Lane, Lanes
 from toolbox.calls.service import CallRequest
-from toolbox.errors import Overloaded
+from toolbox.errors import InvalidArguments, Overloaded
 from toolbox.plugins import Plugins
 from toolbox.services import Services, open_services
 from toolbox.settings import Settings
@@ -173,7 +173,7 @@ async def test_a_result_without_end_is_not_given(
 
     registered = make_plugins(demo=[speak]).tools["demo_speak"]
     executor = Executor(concurrency=2, timeout_seconds=5)
-    short = await executor.run(registered, {"times": 1000}, execution_id="1", caller="c")
+    short = await executor.run(registered, {"times": 998}, execution_id="1", caller="c")
     long = await executor.run(registered, {"times": 1001}, execution_id="1", caller="c")
     executor.close()
     assert (short.error_code, long.error_code) == (None, "result_too_large")
@@ -241,3 +241,24 @@ async def test_an_inner_call_that_fails_says_which(
         done = await call(services, "demo_outer", **arguments)
         assert not done.success
         assert complaint in done.outcome.error_message
+
+
+async def test_a_value_and_arguments_that_are_too_large_are_refused(
+    settings: Settings, make_plugins: Callable[..., Plugins], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give(text: str = "", length: int = 0) -> ToolResult:
+        """A value alone, as upstreams may give it."""
+        return ToolResult((), {"text": text, "value": "x" * length})
+
+    monkeypatch.setattr(results, "MAX_RESULT_BYTES", 1000)
+    monkeypatch.setattr("toolbox.calls.executor.MAX_ARGUMENT_BYTES", 500)
+    async with open_services(settings, make_plugins(demo=[give])) as services:
+        await services.sync()
+
+        async def call(**arguments: Any) -> str | None:
+            request = CallRequest(tool_name="demo_give", arguments=arguments, caller=LOCAL, channel="rest")
+            return (await services.calls.call_tool(request)).outcome.error_code
+
+        assert (await call(length=100), await call(length=2000)) == (None, "result_too_large")
+        with pytest.raises(InvalidArguments, match="at most 500 are taken"):
+            await call(text="x" * 600)

@@ -99,9 +99,14 @@ async def fail() -> ToolResult:
 TOOLS = [list_rows, make_table, fill, write, list_texts, show, say, say_and_give, fail]
 
 
+async def issue_tokens() -> dict[str, Any]:
+    """A secret, and many rows."""
+    return {"token": "s3cr3t-swordfish", "rows": [{"id": number, "note": "hunter2"} for number in range(2000)]}
+
+
 @pytest.fixture
 def plugins(make_plugins: Callable[..., Plugins]) -> Plugins:
-    return make_plugins(demo=TOOLS)
+    return make_plugins(demo=[*TOOLS, issue_tokens])
 
 
 @pytest.fixture
@@ -317,3 +322,15 @@ class TestOverRest:
     async def test_a_budget_has_limits(self, rest: AsyncTestClient[Any], max_tokens: Any) -> None:
         body = {"tool_name": "demo_write", "max_tokens": max_tokens}
         assert (await rest.post("/mcp/call_tool", json=body)).status_code == 400
+
+
+async def test_secrets_are_given_and_not_kept(rest: AsyncTestClient[Any], services: Services) -> None:
+    body = {"tool_name": "demo_issue_tokens", "max_tokens": 500}
+    answer = (await rest.post("/mcp/call_tool", json=body)).json()
+    assert answer["result"]["token"] == "s3cr3t-swordfish"
+    for path in (f"/calls/{answer['execution_id']}", f"/calls/{answer['execution_id']}/result"):
+        text = (await rest.get(path)).text
+        assert ("s3cr3t" in text, '"token":"[redacted]"' in text, "hunter2" in text) == (False, True, True)
+    rows = await services.database.fetch("select value::text as value from results")
+    assert rows
+    assert all("s3cr3t" not in row["value"] for row in rows)

@@ -13,11 +13,11 @@ import structlog
 from msgspec import UNSET, Struct, structs
 
 from toolbox.calls.lanes import Lane, Lanes
-from toolbox.calls.results import MAX_RESULT_BYTES, ResultChecker, is_too_large
+from toolbox.calls.results import MAX_RESULT_BYTES, ResultChecker, ResultTooLarge, is_too_large
 from toolbox.definitions import TextContent, ToolDefinition, ToolResult
-from toolbox.errors import InvalidArguments, ToolError
+from toolbox.errors import InvalidArguments, ToolError, Violation
 from toolbox.telemetry import is_tracing, span
-from toolbox.tools.arguments import compile_schema, find_violations
+from toolbox.tools.arguments import MAX_ARGUMENT_BYTES, compile_schema, find_violations, measure
 from toolbox.tools.base import InnerCall, ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability, TaskRequired
 from toolbox.tools.registry import RegisteredTool
@@ -146,10 +146,13 @@ class Executor:
         """The outcome, or the failure that it is when the result is not what the tool promises; content stays."""
         if outcome.result is None:
             return outcome
-        if is_too_large(outcome.result):
+        try:
+            if is_too_large(outcome.result):
+                raise ResultTooLarge  # noqa: TRY301 - its content, as its value below
+            result, problem = self._results.check(definition, outcome.result)
+        except ResultTooLarge:
             message = f"the result of {definition.name} is larger than {MAX_RESULT_BYTES:,} bytes; ask for less"
             return Outcome(ToolResult((TextContent(message),), is_error=True), "result_too_large", message)
-        result, problem = self._results.check(definition, outcome.result)
         if problem is None:
             return outcome if result is outcome.result else structs.replace(outcome, result=result)
         message = f"the result of {definition.name} cannot be given: {problem}"
@@ -164,8 +167,11 @@ class Executor:
         """Look at the arguments of a call.
 
         Raises:
-            InvalidArguments: They do not fit the schema.
+            InvalidArguments: They do not fit the schema, or are too large.
         """
+        if (size := measure(arguments)) > MAX_ARGUMENT_BYTES:
+            said = f"they have {size:,} bytes, and at most {MAX_ARGUMENT_BYTES:,} are taken"
+            raise InvalidArguments(definition.name, [Violation("", said)])
         violations = find_violations(self._validator(definition), arguments)
         if violations:
             raise InvalidArguments(definition.name, violations)

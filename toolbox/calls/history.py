@@ -173,6 +173,10 @@ class History:
         """Counts and durations, of a tool or of all."""
         return await read_statistics(self._database, tool_name)
 
+    def hide_result(self, result: Any, schema: dict[str, Any] | None) -> Any:
+        """What is kept of a result: no secrets, as its schema, names and looks tell them."""
+        return self._redactor.redact(hide_by_schema(result, schema))
+
     async def _insert(self, calls: list[CallRecord]) -> None:
         try:
             await self._copy(calls)

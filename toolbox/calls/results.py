@@ -24,6 +24,10 @@ def is_too_large(result: ToolResult) -> bool:
     return size > MAX_RESULT_BYTES
 
 
+class ResultTooLarge(Exception):
+    """A value has more than MAX_RESULT_BYTES as JSON."""
+
+
 class ResultChecker:
     """Says what is wrong with results; validators are built once for each definition."""
 
@@ -31,12 +35,18 @@ class ResultChecker:
         self._validators = dict[str, tuple[ToolDefinition, Any]]()
 
     def check(self, definition: ToolDefinition, result: ToolResult) -> tuple[ToolResult, str | None]:
-        """The result with its value where a value is promised, and what is wrong with it, if anything."""
+        """The result with its value where a value is promised, and what is wrong with it, if anything.
+
+        Raises:
+            ResultTooLarge: It is too large for anybody to look at it.
+        """
         if result.is_error or (result.structured is UNSET and definition.output_schema is None):
             return result, None
         value = result.value
         try:
             encoded = msgspec.json.encode(value)
+            if len(encoded) > MAX_RESULT_BYTES:
+                raise ResultTooLarge
             if b"null" in encoded and (path := find_non_finite(value)) is not None:
                 return result, f"{path or 'its value'} is NaN or infinite, unknown to JSON"
             read = msgspec.json.decode(encoded)

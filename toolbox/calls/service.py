@@ -16,7 +16,7 @@ from toolbox.calls.excerpts import Excerpt, More, fits, make_excerpt
 from toolbox.calls.executor import Executor, Outcome
 from toolbox.calls.handles import Handle
 from toolbox.calls.history import CallRecord, History
-from toolbox.calls.results_store import ReadPage, ResultStore
+from toolbox.calls.results_store import Document, ReadPage, ResultStore
 from toolbox.definitions import ToolResult
 from toolbox.errors import DatabaseUnavailable, ToolboxError, ToolError
 from toolbox.ids import new_id
@@ -300,11 +300,20 @@ class CallService:
         except (TypeError, ValueError, RecursionError):  # no JSON; whoever writes the answer says so
             return None
         try:
-            await self._results.write(excerpt.documents, caller=request.caller.name, tool_name=tool.name)
+            kept = await asyncio.to_thread(self._hide, excerpt.documents, tool)
+            await self._results.write(kept, caller=request.caller.name, tool_name=tool.name)
         except DatabaseUnavailable as error:
             logger.warning("a long result is given whole: it cannot be kept", tool=tool.name, reason=error.message)
             return None
         return excerpt
+
+    def _hide(self, documents: list[Document], tool: RegisteredTool) -> list[Document]:
+        """What is kept of a result: as little of its secrets as of one that is short. This takes a while."""
+        schema = tool.definition.output_schema
+        return [
+            structs.replace(one, value=self._history.hide_result(one.value, schema if one.kind == "value" else None))
+            for one in documents
+        ]
 
     def check_arguments(self, tool: RegisteredTool, arguments: dict[str, Any]) -> None:
         """Look at the arguments of a call that is made later.

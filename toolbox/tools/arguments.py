@@ -3,10 +3,21 @@
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
 from toolbox.errors import Violation
 
 MAX_VIOLATIONS = 20
+MAX_ARGUMENT_BYTES = 8 * 1024 * 1024
+"""The largest arguments that a call takes, as JSON, wherever they come from: a request, a task, another tool."""
+
+
+def measure(arguments: Any) -> int:
+    """How many bytes arguments have as JSON; 0 for what is none, which others complain of."""
+    try:
+        return len(msgspec.json.encode(arguments))
+    except (TypeError, ValueError, RecursionError):
+        return 0
 
 
 def compile_schema(schema: dict[str, Any]) -> Any:
