@@ -136,6 +136,7 @@ def serve() -> None:
     app.router.routes.extend(server.sse_app().routes)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         print(listening.getsockname()[1], flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
