@@ -51,6 +51,9 @@ class Query(NamedTuple):
 class Answering:
     """A tool that is described elsewhere, and answers at once."""
 
+    prefix = False
+    """Its name is as it is elsewhere: a word before it would be searched too."""
+
     def __init__(self, definition: toolbox.ToolDefinition) -> None:
         self.definition = definition
 
@@ -115,6 +118,7 @@ async def replay(services: Services, uses: Sequence[tuple[str, str, str]]) -> No
             for text, name, caller in uses[start : start + 1000]:
                 recorder.searched(caller, text, [ids[name]])
                 recorder.called(caller, name)
+                await asyncio.sleep(0.0001)  # a call and the next search are never at the same microsecond
 
 
 def read(tools: Path, queries: Path) -> tuple[Plugins, list[Query]]:
@@ -122,7 +126,7 @@ def read(tools: Path, queries: Path) -> tuple[Plugins, list[Query]]:
     with tools.open("rb") as lines:
         imported = read_catalogue(lines, source="set").tools
     offered = [Answering(tool.definition) for tool in imported]
-    names = {tool.id: f"set_{tool.definition.name}" for tool in imported}
+    names = {tool.id: tool.definition.name for tool in imported}
     module = ModuleType("learning_plugin")
     module.toolbox_tools = toolbox.hookimpl(specname="toolbox_tools")(lambda: offered)  # type: ignore[attr-defined]
     sys.modules["learning_plugin"] = module

@@ -19,6 +19,7 @@ from toolbox.search.ranking import (
     LEAST_LIFT,
     NEAR_NAME,
     NEAR_USES,
+    POWER_OF_VARIETY,
     QUORUM,
     USE_HALF_LIFE_DAYS,
     Calibration,
@@ -201,8 +202,9 @@ def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
 def _by_use(wanted: Wanted, model: Model, passes: str | None, values: _Values) -> str:
     """How near the query is to those for which a tool was used: by the caller, or by a quorum of callers.
 
-    The nearest use of each caller counts, and of these the second best: so nobody alone lifts a tool for others. With
-    age a use becomes like one for any other query.
+    Of a caller's uses of a tool the mean counts, the more the less they are alike: then each is near the query for a
+    reason of its own. Of the callers the second best counts: so nobody alone lifts a tool for others. With age a use
+    becomes like one for any other query.
     """
     used = "(select u.tool_id from uses u where u.id = e.use_id)"
     filtered = f"and {_passes(passes, used)}" if passes else ""
@@ -211,23 +213,29 @@ def _by_use(wanted: Wanted, model: Model, passes: str | None, values: _Values) -
     half_lives = f"extract(epoch from now() - u.created_at)::float8 / {USE_HALF_LIFE_DAYS * 86400}::float8"
     return f"""
         near_uses as materialized (
-            select u.tool_id, u.caller,
+            select u.tool_id, u.caller, n.embedding,
                 (1 - n.distance - {_measured(model, "query_mean", _QUERY_MEAN)})
                     * power(0.5::float8, {half_lives}) as likeness
             from (
-                select e.use_id, {distance} as distance from use_embeddings e
+                select e.use_id, e.embedding, {distance} as distance from use_embeddings e
                 where e.model_id = {model.id} {filtered} order by {distance} limit {NEAR_USES}
             ) n join uses u on u.id = n.use_id
         ),
+        by_caller as (
+            select tool_id, caller, count(*) as uses,
+                avg(likeness) / power(greatest(l2_norm(avg(embedding)), 0.1), {POWER_OF_VARIETY}) as likeness
+            from near_uses group by tool_id, caller
+        ),
         by_use as materialized (
-            select tool_id, max(likeness) filter (where caller = {caller} or nth = {QUORUM})
-                / {_measured(model, "query_deviation", _QUERY_DEVIATION)} as likeness
+            select distinct on (tool_id) tool_id,
+                likeness / {_measured(model, "query_deviation", _QUERY_DEVIATION)} as likeness,
+                case when caller = {caller} then uses else callers end as uses
             from (
-                select tool_id, caller, max(likeness) as likeness,
-                    row_number() over (partition by tool_id order by max(likeness) desc) as nth
-                from near_uses group by tool_id, caller
-            ) by_caller
-            group by tool_id having bool_or(caller = {caller} or nth = {QUORUM})
+                select by_caller.*, row_number() over (partition by tool_id order by likeness desc) as nth,
+                    count(*) over (partition by tool_id) as callers
+                from by_caller
+            ) ranked
+            where caller = {caller} or nth = {QUORUM} order by tool_id, likeness desc
         )"""
 
 
@@ -279,10 +287,11 @@ def _scored(wanted: Wanted, model: Model | None, has_clauses: bool, has_uses: bo
             vectors = values.add([HalfVector(vector) for vector in wanted.clause_vectors], "halfvec[]")
             clause_cosine = _cosine(model, f"unnest({vectors})")
     clause_columns = f", {clause_cosine} as clause_cosine, coalesce(k.score, 0) as clause_text" if has_clauses else ""
+    use_columns = ", b.likeness as use_likeness, b.uses" if has_uses else ""
     return f"""
         scored as materialized (
             select c.tool_id, {cosine} as cosine, coalesce(h.score, 0) as text_score {clause_columns},
-                coalesce(n.name_match, 0) as name_match {", b.likeness as use_likeness" if has_uses else ""}
+                coalesce(n.name_match, 0) as name_match {use_columns}
             from candidates c
             left join (select tool_id, sum(score) as score from hits group by tool_id) h on h.tool_id = c.tool_id
             {"left join clause_hits k on k.tool_id = c.tool_id" if has_clauses else ""}
@@ -311,7 +320,8 @@ def _fused(weight: str, clauses: float, *, explain: bool) -> str:
 
 def _lifted(ranking: Ranking, *, explain: bool) -> str:
     """What use says beyond what the score lets expect; nothing of a tool that was not used."""
-    lift = f"greatest({LEAST_LIFT}, {ranking.uses} * (use_likeness - {EXPECTED_USE} - greatest(base, 0)))"
+    beyond = f"use_likeness - {EXPECTED_USE} - greatest(base, 0)"
+    lift = f"greatest({LEAST_LIFT}, {ranking.uses} * uses / (uses + 1.0) * ({beyond}))"
     explained = (
         ", use_likeness as use_score, lift as use_adds, rank() over (order by use_likeness desc nulls last) as use_rank"
     )
