@@ -4,7 +4,8 @@
 
 The catalogue is made of the tools in the files; when they are used up, they come again with words of another tool added
 to their description, so that no two are alike. It grows from one size to the next in one database; with --folder that
-is kept, and the next run goes on where the last one was. Server, PostgreSQL, callers and this script share the machine.
+is kept, and the next run goes on where the last one was, killed or not: so --prepare can fill it beforehand. Server,
+PostgreSQL, callers and this script share the machine.
 
 The in-process model embeds all tools, or with --embed only so many: the vectors of the others are those of tools before
 them with noise, which costs less and gives the index as much to do.
@@ -87,6 +88,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=int, default=30, help="how long 20 callers ask once a second")
     parser.add_argument("--embed", type=int, default=0, help="so many tools are embedded, the others get noise; 0: all")
     parser.add_argument("--folder", type=Path, help="where the database is kept")
+    parser.add_argument("--prepare", action="store_true", help="fill the database in the folder, and measure nothing")
     arguments = parser.parse_args()
     asked = CALLERS * (arguments.seconds + 1) + 2000
     texts = read_queries(arguments.queries, len(arguments.sizes) * (asked + 2 * COMPARED))
@@ -102,6 +104,9 @@ async def main() -> None:
             some = list(itertools.islice(tools, size - known))
             imported, embedded = await fill(settings, some, known, arguments.embed)
             known = size
+            if arguments.prepare:
+                print(f"{size} tools: imported in {imported:.0f} s, embedded in {embedded:.0f} s", flush=True)
+                continue
             mine, texts = texts[: asked + 2 * COMPARED], texts[asked + 2 * COMPARED :]
             with toolbox(url, None, LEARN_FROM_USE="true") as server:
                 load = await ask(server, iter(mine[:asked]), arguments.seconds)
