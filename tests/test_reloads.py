@@ -154,6 +154,21 @@ async def test_plugins_come_change_and_go_without_a_restart(client: httpx.AsyncC
     assert (await client.get("/admin/tools/hot_greet")).json()["is_offered"] is False
 
 
+async def test_a_plugin_that_is_installed_as_editable_is_found(
+    client: httpx.AsyncClient, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip leaves a .pth file beside the other packages, which Python itself reads at its start only."""
+    packages, source = tmp_path_factory.mktemp("packages"), tmp_path_factory.mktemp("source")
+    monkeypatch.setattr("site.getsitepackages", lambda: [str(packages)])
+    monkeypatch.setattr("sys.path", list(sys.path))
+    Package(source).install("1.0", "hello")
+    next(source.glob("*.dist-info")).rename(packages / "hot-1.0.dist-info")
+    (packages / "hot.pth").write_text(f"{source}\n")
+    (change,) = await reload(client)
+    assert (change["plugin"], change["outcome"]) == ("hot", "installed")
+    assert await call(client, "hot_greet") == "hello"
+
+
 async def test_sighup_and_another_process_reload_as_well(
     client: httpx.AsyncClient, package: Package, settings: Settings
 ) -> None:

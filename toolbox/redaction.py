@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 REDACTED = "[redacted]"
+TOO_DEEP = "[nested too deeply]"
+MAX_VALUE_DEPTH = 200
+"""What is nested deeper is not kept: Python goes 1,000 calls deep, and each level takes two of them."""
 
 SECRET_NAMES = (
     "password",
@@ -53,7 +56,7 @@ class Redactor:
                 self._known[name] = known
         return known
 
-    def redact(self, value: Any, *, texts_only: bool = False) -> Any:
+    def redact(self, value: Any, *, texts_only: bool = False, depth: int = 0) -> Any:
         """The value without secrets; with `texts_only`, objects below a secret name are looked into.
 
         That is for definitions, where `password` may name the schema of a password. References such as
@@ -61,19 +64,21 @@ class Redactor:
         """
         if isinstance(value, str):
             return _redact_text(value)
-        if isinstance(value, list | tuple):
-            return [self.redact(part, texts_only=texts_only) for part in value]
+        if not isinstance(value, list | tuple | dict):
+            return value
+        if depth > MAX_VALUE_DEPTH:
+            return TOO_DEEP
         if isinstance(value, dict):
-            return {name: self._redact_member(name, part, texts_only=texts_only) for name, part in value.items()}
-        return value
+            return {name: self._redact_member(name, part, texts_only, depth + 1) for name, part in value.items()}
+        return [self.redact(part, texts_only=texts_only, depth=depth + 1) for part in value]
 
-    def _redact_member(self, name: Any, value: Any, *, texts_only: bool) -> Any:
+    def _redact_member(self, name: Any, value: Any, texts_only: bool, depth: int) -> Any:
         if not isinstance(name, str) or not self.is_secret(name) or value is None or isinstance(value, bool):
-            return self.redact(value, texts_only=texts_only)
+            return self.redact(value, texts_only=texts_only, depth=depth)
         if isinstance(value, str):
             return value if _is_reference(value) else REDACTED
         if texts_only:
-            return self.redact(value, texts_only=True)
+            return self.redact(value, texts_only=True, depth=depth)
         return REDACTED
 
 
@@ -98,8 +103,10 @@ def _is_hidden(schema: dict[str, Any]) -> bool:
 
 
 def _hide(value: Any, schema: Any, root: Any, depth: int) -> Any:
-    if not isinstance(schema, dict) or depth > MAX_SCHEMA_DEPTH:
+    if not isinstance(schema, dict):
         return value
+    if depth > MAX_SCHEMA_DEPTH:
+        return TOO_DEEP
     if _is_hidden(schema):
         return None if value is None else REDACTED
     reference = schema.get("$ref")

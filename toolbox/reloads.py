@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
+import site
 import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -59,7 +60,7 @@ class Reloader:
     async def reload(self, *, dry_run: bool = False) -> ReloadReport:
         """Load what has changed; with `dry_run`, only say what that would do."""
         async with self._lock:
-            importlib.invalidate_caches()
+            _find_new_places()
             found = _find_installed()
             changes = []
             loaded = {plugin.name: plugin for plugin in self._plugins.plugins if plugin.state in {"loaded", "partly"}}
@@ -138,6 +139,13 @@ class Reloader:
         for new, old, own in kinds:
             for name in (new.keys() & old.keys()) - set(own):
                 plugin.report(name, "the name is taken by another plugin")
+
+
+def _find_new_places() -> None:
+    """Notice what was installed since, also as editable: where that is, a .pth file says, read when Python starts."""
+    for folder in site.getsitepackages():
+        site.addsitedir(folder)
+    importlib.invalidate_caches()
 
 
 def _find_installed() -> dict[str, EntryPoint]:

@@ -17,9 +17,17 @@ class Greeting(Struct):
 
 
 @toolbox.tool(
+    title="Greet somebody",
     tags=["text", "politeness"],
     annotations=toolbox.ToolAnnotations(read_only_hint=True),
-    examples=[toolbox.ToolExample("say hello to Ada in French", {"name": "Ada", "language": "fr"})],
+    examples=[
+        toolbox.ToolExample(
+            "say hello to Ada in French",
+            {"name": "Ada", "language": "fr"},
+            {"text": "Bonjour, Ada!", "language": "fr"},
+        ),
+        toolbox.ToolExample("welcome Grace", {"name": "Grace"}, {"text": "Hello, Grace!", "language": "en"}),
+    ],
 )
 def greet(name: Annotated[str, Meta(min_length=1)], language: Literal["en", "fr", "es"] = "en") -> Greeting:
     """Greet somebody by name, in a language of your choice.

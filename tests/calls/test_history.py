@@ -16,7 +16,7 @@ from toolbox.calls.history import CallRecord, History
 from toolbox.calls.statistics import GROWTH, LEAST_MS, find_bucket
 from toolbox.database import Database, open_database
 from toolbox.jobs import delete_old_rows
-from toolbox.redaction import REDACTED, hide_by_schema
+from toolbox.redaction import REDACTED, TOO_DEEP, hide_by_schema
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,7 +92,20 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     value = {"key": "a", "next": {"key": "b", "next": {"key": "c"}}}
     hidden = {"key": REDACTED, "next": {"key": REDACTED, "next": {"key": REDACTED}}}
     assert hide_by_schema(value, schema) == hidden
-    assert hide_by_schema(value, {"$ref": "#", "writeOnly": False, "x": {"writeOnly": True}}) == value
+    assert hide_by_schema(value, {"$ref": "#", "writeOnly": False, "x": {"writeOnly": True}}) == TOO_DEEP
+
+
+async def test_what_is_nested_too_deeply_is_left_out_and_the_rest_is_kept(database: Database) -> None:
+    deep: Any = "the bottom"
+    for _ in range(900):
+        deep = [deep]
+    call = record(1, arguments={"value": deep, "city": "Oslo"}, result={"next": deep})
+    history = await write(database, call)
+    assert history.dropped == 0
+    stored = await history.read(call.id, None)
+    assert stored is not None
+    assert json.loads(bytes(stored.arguments))["city"] == "Oslo"
+    assert TOO_DEEP.encode() in bytes(stored.arguments)
 
 
 async def test_calls_are_listed_page_by_page_and_only_ones_own(

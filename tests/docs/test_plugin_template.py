@@ -78,5 +78,5 @@ def test_the_template_is_installed_found_called_and_tests_itself(
     found = environment.run(toolbox, "find", "say hello to somebody", "--json", DATABASE_URL=database_url)
     assert json.loads(found)[0]["name"] == "greeting_greet"
     said = environment.run(environment.program("python"), "-m", "pytest", "-q", plugin, cwd=plugin)
-    assert "2 passed" in said
+    assert "5 passed" in said
     assert "arning" not in said

@@ -89,6 +89,11 @@ def test_plugins_says_what_is_wrong_and_fails_when_a_plugin_does(
     assert {plugin["name"]: plugin["state"] for plugin in json.loads(as_json.stdout)}["forgetful"] == "failed"
 
 
+def test_plugins_asks_no_database_and_changes_none() -> None:
+    listed = run_toolbox("plugins", DATABASE_URL="postgresql://127.0.0.1:1/nowhere")
+    assert (listed.returncode, "calculator" in listed.stdout) == (0, True)
+
+
 def test_plugins_counts_all_that_a_plugin_offers(database_url: str) -> None:
     listed = run_toolbox("plugins", DATABASE_URL=database_url).stdout.splitlines()
     assert listed[0].split() == ["plugin", "version", "state", "tools", "resources", "prompts", "skills", "models"]

@@ -175,14 +175,35 @@ class TestAskingInRounds:
 
     @pytest.mark.parametrize("answer", ["text", 5, None, ["list"]])
     async def test_an_answer_that_is_no_object_is_refused(self, mcp: Client, answer: Any) -> None:
-        given = await call(mcp, "demo_greet", {"greeting": "Hi"}, FORMS, inputResponses={"who": answer})
+        first = (await call(mcp, "demo_greet", {"greeting": "Hello"}, FORMS)).json()["result"]
+        given = await self.answer(mcp, first, who=answer)
         assert (given.status_code, given.json()["error"]["code"]) == (400, -32602)
 
-    async def test_an_answer_of_another_kind_is_a_failure_that_says_so(self, mcp: Client) -> None:
-        given = await call(mcp, "demo_greet", {"greeting": "Hi"}, FORMS, inputResponses={"who": {"action": "dance"}})
-        result = given.json()["result"]
+    @pytest.mark.parametrize(
+        ("answer", "why"),
+        [
+            ({"action": "dance"}, "'dance'"),
+            ({"action": "accept"}, "/name: it is required"),
+            ({"action": "accept", "content": {"name": 5}}, '/name: 5 is not of type "string"'),
+        ],
+        ids=["another kind", "an empty form", "another type"],
+    )
+    async def test_an_answer_that_does_not_fit_is_a_failure_that_says_so(
+        self, mcp: Client, answer: dict[str, Any], why: str
+    ) -> None:
+        first = (await call(mcp, "demo_greet", {"greeting": "Hello"}, FORMS)).json()["result"]
+        result = (await self.answer(mcp, first, who=answer)).json()["result"]
         assert result["isError"]
         assert "'who'" in result["content"][0]["text"]
+        assert why in result["content"][0]["text"]
+
+    async def test_answers_to_what_was_not_asked_count_for_nothing(self, mcp: Client) -> None:
+        accepted = {"action": "accept", "content": {"name": "Ada"}}
+        unasked = await call(mcp, "demo_greet", {"greeting": "Hello"}, FORMS, inputResponses={"who": accepted})
+        first = unasked.json()["result"]
+        assert list(first["inputRequests"]) == ["who"]
+        second = (await self.answer(mcp, first, who=accepted, mood=accepted)).json()["result"]
+        assert list(second["inputRequests"]) == ["mood"]
 
     async def test_a_state_that_was_changed_is_refused(self, mcp: Client) -> None:
         first = (await call(mcp, "demo_greet", {"greeting": "Hello"}, FORMS)).json()["result"]

@@ -117,7 +117,12 @@ MEMBERS = ["demo_forecast", "demo_read_almanac", "demo_stop_rain", "demo_warn"]
 
 class TestOneThatShowsItsTools:
     async def test_its_tools_are_listed_themselves(self, http: AsyncTestClient[Any]) -> None:
-        assert await names(http, "direct") == MEMBERS
+        assert await names(http, "direct") == [*MEMBERS, "read_result"]
+
+    async def test_it_says_what_it_is(self, http: AsyncTestClient[Any]) -> None:
+        result = (await send(http, "direct", "tools/list")).json()["result"]
+        told = result["_meta"]["io.modelcontextprotocol/serverInfo"]
+        assert told == {"name": "toolbox/direct", "title": "direct", "version": "1.0.0"}
 
     async def test_a_member_is_called_by_its_name(self, http: AsyncTestClient[Any]) -> None:
         answer = await call(http, "direct", "demo_forecast", city="Oslo")
@@ -137,6 +142,7 @@ class TestOneThatShowsItsTools:
 
     async def test_a_long_result_is_read_on_by_resource_and_by_tool(self, http: AsyncTestClient[Any]) -> None:
         result = (await call(http, "direct", "demo_read_almanac"))["result"]
+        assert result["_meta"]["toolbox/more"]["uri"] == result["content"][-1]["uri"]
         uri = result["content"][-1]["uri"]
         message = {"uri": uri, "_meta": META}
         headers = {"mcp-protocol-version": "2026-07-28", "mcp-method": "resources/read", "mcp-name": uri}
@@ -158,7 +164,7 @@ class TestOneThatShowsItsTools:
         shaken = await http.post("/toolsets/direct/mcp", json=message)
         assert shaken.json()["result"]["instructions"].startswith("All about the weather.")
         listed = await http.post("/toolsets/direct/mcp", json={"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
-        assert [tool["name"] for tool in listed.json()["result"]["tools"]] == MEMBERS
+        assert [tool["name"] for tool in listed.json()["result"]["tools"]] == [*MEMBERS, "read_result"]
 
 
 class TestOneThatIsSearched:
@@ -196,11 +202,11 @@ class TestChanges:
     async def test_a_definition_that_another_process_changes_counts_at_once(
         self, http: AsyncTestClient[Any], toolsets: ToolsetService
     ) -> None:
-        assert await names(http, "direct") == MEMBERS
+        assert await names(http, "direct") == [*MEMBERS, "read_result"]
         await toolsets.apply({"direct": ToolsetDefinition(rules=Rules((Rule(name="demo_warn"),)))})
 
         async def is_seen() -> bool:
-            return await names(http, "direct") == ["demo_warn"]
+            return await names(http, "direct") == ["demo_warn", "read_result"]
 
         await until(is_seen)
         assert "error" in await call(http, "direct", "demo_forecast", city="Oslo")

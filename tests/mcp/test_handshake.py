@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from tests.mcp.conftest import Client
+from tests.mcp.conftest import META, Client
 from toolbox.mcp.messages import MAX_BATCH
 from toolbox.mcp.versions import HANDSHAKE_VERSIONS
 from toolbox.settings import Settings
@@ -145,11 +145,12 @@ async def test_a_batch_is_answered_as_a_batch(mcp: Client) -> None:
         {"jsonrpc": "1.0", "id": 4, "method": "ping"},
         5,
         message("tools/call", 6, name="demo_add", arguments={"a": 1, "b": 2}),
+        message("tools/list", 7, _meta=META),
     ]
     answer = await mcp.send(batch, {"mcp-protocol-version": "2025-03-26"})
     assert answer.status_code == 200
     said = [(part.get("id"), part.get("error", {}).get("code")) for part in answer.json()]
-    assert said == [(1, None), ("two", -32601), (3, -32600), (4, -32600), (None, -32600), (6, None)]
+    assert said == [(1, None), ("two", -32601), (3, -32600), (4, -32600), (None, -32600), (6, None), (7, -32020)]
     assert "id" not in answer.json()[4]
 
 

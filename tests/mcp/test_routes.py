@@ -18,14 +18,16 @@ async def test_a_message_is_sent_by_post(mcp: Client, verb: str) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{"accept": "application/json"}, {"accept": "text/event-stream", "mcp-protocol-version": "2026-07-28"}],
-    ids=["takes no stream", "stateless"],
-)
-async def test_get_opens_a_stream_of_the_handshake_era_only(mcp: Client, headers: dict[str, str]) -> None:
+async def test_get_opens_a_stream_of_the_handshake_era_only(mcp: Client) -> None:
+    headers = {"accept": "text/event-stream", "mcp-protocol-version": "2026-07-28"}
     answer = await mcp.http.get("/mcp", headers=headers)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_get_needs_a_client_that_takes_a_stream(mcp: Client) -> None:
+    answer = await mcp.http.get("/mcp", headers={"accept": "application/json"})
+    assert answer.status_code == 406
+    assert "text/event-stream" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])

@@ -123,7 +123,7 @@ async def test_pages_are_kept_while_there_is_room(
     service: ToolsetService, many: Toolset, statements: list[str]
 ) -> None:
     cache = PageCache(max_bytes=50_000)
-    listing = ToolsetListing(service.repository, Registry(), cache)
+    listing = ToolsetListing(service.repository, Registry(), cache=cache)
     for _ in range(2):
         pages = await read_all(listing, many)
         assert [name for page in pages for name in page] == NAMES

@@ -91,7 +91,7 @@ def test_everything_that_a_function_says_is_in_its_definition() -> None:
         "maximum": 14,
         "default": 3,
     }
-    assert properties["style"] == {"enum": ["long", "short"], "default": "short"}
+    assert properties["style"] == {"type": "string", "enum": ["long", "short"], "default": "short"}
     assert definition.input_schema["$defs"]["Place"]["required"] == ["city"]
     assert definition.output_schema is not None
     assert definition.output_schema["properties"].keys() == {"city", "country"}

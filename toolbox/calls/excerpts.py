@@ -23,6 +23,11 @@ Check: TypeAlias = Callable[[ToolResult], str | None]
 """Says what is wrong with a result that its tool promised otherwise."""
 
 
+MARK = "toolbox/more"
+"""The member of a result's `_meta` that says that it is an excerpt, and where the rest is: clients that show the
+structured value alone see no sentence about it."""
+
+
 class More(Struct, frozen=True, kw_only=True):
     """What an excerpt does not show: it has `shown` of `total` items, members or characters; `uri` leads on."""
 
@@ -67,9 +72,7 @@ def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check:
         page = _cut(document, room)
         more = _describe(document, page)
         content = (*_to_content(page.value), *_lead_on(more))
-        return Excerpt(
-            result=structs.replace(result, content=content), value=page.value, more=more, documents=[document]
-        )
+        return Excerpt(result=_marked(result, more, content=content), value=page.value, more=more, documents=[document])
     document = Document(execution_id, "value", _to_plain(result.structured))
     page, problem = _cut_value(document, result, max_tokens, room, check)
     more = _describe(document, page, problem)
@@ -85,12 +88,16 @@ def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check:
         content = (*_to_content(shown.value), *_lead_on(_describe(own, shown)))
         if page.is_whole:
             more = _describe(own, shown)
-            excerpt = structs.replace(result, content=content)
+            excerpt = _marked(result, more, content=content)
             return Excerpt(result=excerpt, value=page.value, more=more, documents=[own])
-    excerpt = structs.replace(
-        result, content=(*content, *_lead_on(more)), structured=page.value if problem is None else UNSET
-    )
+    structured = page.value if problem is None else UNSET
+    excerpt = _marked(result, more, content=(*content, *_lead_on(more)), structured=structured)
     return Excerpt(result=excerpt, value=page.value, more=more, documents=documents)
+
+
+def _marked(result: ToolResult, more: More, **parts: Any) -> ToolResult:
+    mark = {"shown": more.shown, "total": more.total, "unit": more.unit, "uri": more.uri}
+    return structs.replace(result, metadata={**result.metadata, MARK: mark}, **parts)
 
 
 def _cut_value(

@@ -66,16 +66,12 @@ class Backend(Protocol):
         """One tool."""
         ...
 
-    async def list_plugins(self) -> list[Object]:
-        """The plugins."""
-        ...
 
-
-def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], *, in_process: bool = False) -> T:
+def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]]) -> T:
     """Do some work on the server at `url`, or on this machine's own catalogue.
 
     Where a server of this machine runs, that one does it: it has everything open already, and the plugins that agents
-    get to see. `in_process` is for what is asked of this installation, and not of the server's.
+    get to see.
     """
 
     async def remotely(remote_url: str, *, is_own: bool) -> T:
@@ -88,7 +84,7 @@ def run(url: str | None, command: str, work: Callable[[Backend], Awaitable[T]], 
 
     if url:
         return asyncio.run(remotely(url, is_own=False))
-    if not in_process and (own_url := find_server_url()) and _is_listening(own_url):
+    if (own_url := find_server_url()) and _is_listening(own_url):
         return asyncio.run(remotely(own_url, is_own=True))
     with local_settings(command) as settings:
         return asyncio.run(locally(settings))
@@ -148,6 +144,22 @@ def local_settings(command: str) -> Iterator[Settings]:
     with attach_or_run(data_dir, command=command) as url:
         secret_key = settings.secret_key or Secret(ensure_secret_key(data_dir).read_text())
         yield structs.replace(settings, database_url=Secret(url), secret_key=secret_key)
+
+
+def list_plugins(url: str | None) -> list[Object]:
+    """The plugins of the server at `url`, or of this installation, as they load: no database is asked, or changed."""
+    from toolbox.logs import configure_logging
+    from toolbox.plugins import load_plugins
+
+    async def remotely(remote_url: str) -> list[Object]:
+        async with _connect(remote_url, is_own=False) as client:
+            return await Remote(client).list_plugins()
+
+    if url:
+        return asyncio.run(remotely(url))
+    settings = read_settings(os.environ)
+    configure_logging(settings)
+    return _plain(load_plugins(settings).plugins, list[Object])
 
 
 def local_caller() -> str:
@@ -245,10 +257,6 @@ class Local:
         if tool is None:
             raise _no_such_tool(name, await self.services.tools.near_names(name))
         return _plain(to_detail(tool), Object)
-
-    async def list_plugins(self) -> list[Object]:
-        """See Backend."""
-        return _plain(self.services.plugins.plugins, list[Object])
 
 
 class Server:

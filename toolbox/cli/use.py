@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from toolbox.cli import managing
-from toolbox.cli.backend import Backend, Result, local_settings, open_local, run
+from toolbox.cli.backend import Backend, Result, list_plugins, local_settings, open_local, run
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
 from toolbox.settings import Settings
@@ -224,7 +224,7 @@ def plugins(url: str | None, as_json: bool) -> None:
 
     Exits with 1 when a plugin failed, wholly or partly.
     """
-    found = run(url, "plugins", lambda backend: backend.list_plugins(), in_process=True)
+    found = list_plugins(url)
     if as_json:
         print_json(found)
     else:

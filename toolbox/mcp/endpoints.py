@@ -10,7 +10,7 @@ from toolbox.events import Events
 from toolbox.mcp.methods import McpServer
 from toolbox.mcp.offers import Offers
 from toolbox.mcp.overview import Overview, ToolsetOverview
-from toolbox.mcp.tools import create_meta_tools
+from toolbox.mcp.tools import create_meta_tools, create_read_result
 from toolbox.mcp.toolset_listing import ToolsetListing
 from toolbox.mcp.toolset_view import ToolsetView
 from toolbox.mcp.views import View, WholeView
@@ -74,7 +74,7 @@ class Endpoints:
         self._tools = tools
         self._registry = registry
         self._directory = ToolsetDirectory(toolsets, events)
-        self._listing = ToolsetListing(toolsets, registry)
+        self._listing = ToolsetListing(toolsets, registry, [create_read_result().definition])
         self._meta_tools = create_meta_tools(settings)
         self._endpoints: LRUCache[str, _Endpoint] = LRUCache(MAX_ENDPOINTS)
         overview = Overview(self._meta_tools, toolsets, events)

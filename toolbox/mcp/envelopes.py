@@ -1,10 +1,11 @@
 """What the results of several methods have in common, in each version. Pure module: no I/O."""
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
+from toolbox.auth.callers import Caller
 from toolbox.display import Annotations, Icon
 from toolbox.mcp.versions import STATELESS_VERSIONS, Version
 
@@ -19,7 +20,7 @@ class Result(Struct, frozen=True, kw_only=True, rename="camel"):
 
     result_type: str | UnsetType = UNSET
     ttl_ms: int | UnsetType = UNSET
-    cache_scope: Literal["public", "private"] | UnsetType = UNSET
+    cache_scope: "CacheScope | UnsetType" = UNSET
     meta: Raw | UnsetType = msgspec.field(default=UNSET, name="_meta")
 
 
@@ -38,7 +39,15 @@ def complete(version: Version) -> dict[str, Any]:
     return {"result_type": "complete"} if is_stateless(version) else {}
 
 
-def cacheable(version: Version, *, ttl_ms: int, cache_scope: Literal["public", "private"]) -> dict[str, Any]:
+CacheScope: TypeAlias = Literal["public", "private"]
+
+
+def shared_by(caller: Caller) -> CacheScope:
+    """Who may be given a list that was made for a caller: whoever shows a key may see what others do not."""
+    return "public" if caller.is_anonymous else "private"
+
+
+def cacheable(version: Version, *, ttl_ms: int, cache_scope: CacheScope) -> dict[str, Any]:
     """The members that make a result complete, and say how long and by whom it may be kept."""
     if not is_stateless(version):
         return {}

@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+from msgspec import UNSET
+
 from toolbox.auth.callers import Caller
 from toolbox.errors import InsufficientScope
 from toolbox.mcp import handshake, stateless
@@ -13,6 +15,7 @@ from toolbox.mcp.messages import (
     ProtocolError,
     Request,
     encode_error,
+    find_id,
     is_batch,
     read_message,
 )
@@ -46,6 +49,8 @@ async def exchange(
     try:
         return await _answer(server, caller, head, body, channel, limit)
     except ProtocolError as error:
+        if error.id is UNSET:
+            error.id = find_id(body)  # clients drop an error that names no request of theirs
         return Reply(HTTPStatus.BAD_REQUEST, encode_error(error))
 
 

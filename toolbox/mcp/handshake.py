@@ -20,7 +20,9 @@ from toolbox.errors import InsufficientScope
 from toolbox.mcp.cancellation import CancelledByClient
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply
+from toolbox.mcp.identity import ServerInfo
 from toolbox.mcp.messages import (
+    HEADER_MISMATCH,
     INVALID_PARAMS,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -35,7 +37,7 @@ from toolbox.mcp.messages import (
     read_batch,
     read_params,
 )
-from toolbox.mcp.methods import SERVER_INFO, McpServer
+from toolbox.mcp.methods import McpServer
 from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS
 from toolbox.mcp.outputs import Outcome
@@ -43,6 +45,7 @@ from toolbox.mcp.peers import HandshakePeer, ProgressToken
 from toolbox.mcp.permissions import find_missing_scope
 from toolbox.mcp.sessions import NO_SESSION, Session, open_session
 from toolbox.mcp.shapes import shape_result
+from toolbox.mcp.stateless import names_version
 from toolbox.mcp.streams import Channel
 from toolbox.mcp.versions import ASSUMED_VERSION, HANDSHAKE_VERSIONS, VERSIONS, Version
 from toolbox.request_context import REQUEST
@@ -80,7 +83,7 @@ class InitializeResult(Struct, frozen=True, rename="camel"):
 
     protocol_version: str
     capabilities: Mapping[str, Any]
-    server_info: Mapping[str, str]
+    server_info: ServerInfo
     instructions: str
 
 
@@ -200,6 +203,9 @@ async def _answer_part(server: McpServer, message: Message | ProtocolError, send
         return None
     if message.method == "initialize":
         return encode_error(ProtocolError(INVALID_REQUEST, "initialize must not be part of a batch", id=message.id))
+    if names_version(message):
+        said = "the header MCP-Protocol-Version is missing; it must repeat params._meta, and its version has no batches"
+        return encode_error(ProtocolError(HEADER_MISMATCH, said, id=message.id))
     missing = find_missing_scope(sender.caller, message)
     if missing:
         return encode_error(_to_failure(message, InsufficientScope(missing)))
@@ -277,7 +283,7 @@ def _initialize(server: McpServer, caller: Caller, request: Request) -> Reply:
     result = InitializeResult(
         protocol_version=version,
         capabilities=server.capabilities,
-        server_info=SERVER_INFO,
+        server_info=server.info,
         instructions=server.instructions,
     )
     count("initialize", version, "ok")

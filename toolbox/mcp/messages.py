@@ -79,7 +79,9 @@ def read_message(body: bytes | Raw) -> Message:
         envelope = _read_envelope(body)
     except msgspec.ValidationError as error:
         raise ProtocolError(INVALID_REQUEST, f"not a JSON-RPC message: {error}", id=find_id(body)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise ProtocolError(PARSE_ERROR, "the body is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ProtocolError(PARSE_ERROR, f"the body is not JSON: {error}") from error
     return _classify(envelope)
 

@@ -23,6 +23,7 @@ from toolbox.errors import (
     ToolNotRunnable,
 )
 from toolbox.mcp.conversations import Conversations
+from toolbox.mcp.identity import encode_meta
 from toolbox.mcp.listening import Endpoint
 from toolbox.mcp.listing import ToolPage
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
@@ -56,9 +57,7 @@ from toolbox.tools.client import MissingTasks, TaskRequired
 from toolbox.tools.registry import Registry
 from toolbox.tools.repository import StoredTool, ToolFilter, ToolRepository
 from toolbox.tools.schemas import shown_metadata
-from toolbox.version import VERSION
 
-SERVER_INFO = {"name": "toolbox", "title": "ToolBox", "version": VERSION}
 CAPABILITIES: dict[str, dict[str, Any]] = {"logging": {}, "tools": {"listChanged": True}}
 
 A = TypeVar("A", bound=Struct)
@@ -121,6 +120,9 @@ class McpServer:
         self._asks_before_destructive = asks_before_destructive
         meta_tools = create_meta_tools(settings)
         self._view = view or WholeView(meta_tools, settings.pinned_tools, registry, tools)
+        self.info = self._view.info
+        self.meta = encode_meta(self.info)
+        """What each result of the stateless era says of where it comes from."""
         self._read_result = _run(create_read_result(), self._run_read_result)
         self._meta_tools: dict[str, Callable[[Raw, Peer], Awaitable[ToolResult]]] = {}
         if self._view.has_meta_tools:
@@ -224,9 +226,7 @@ class McpServer:
     async def _call_tool(self, arguments: CallToolArguments, peer: Peer) -> ToolResult:
         if arguments.tool_name == READ_RESULT and self._registry.get(READ_RESULT) is None:
             wanted = _READ_RESULT.read_arguments(Raw(msgspec.json.encode(arguments.arguments)))
-            return await read_result(
-                self._calls, wanted.uri, peer.caller.owner, arguments.max_tokens or self._max_tokens
-            )
+            return await self._run_read_result(wanted, peer, arguments.max_tokens)
         if arguments.tool_name in self._meta_tools and self._registry.get(arguments.tool_name) is None:
             return _failure(f"{arguments.tool_name} is not called through call_tool: call it directly")
         return (await self._call(arguments, peer)).result
@@ -239,8 +239,11 @@ class McpServer:
         listed = [ListedTool(tool.name, tool.description, tool.category, tool.tags) for tool in page.tools]
         return _answer(ListedTools(listed, page.total, end if listed and end < page.total else None))
 
-    async def _run_read_result(self, arguments: ReadResultArguments, peer: Peer) -> ToolResult:
-        return await read_result(self._calls, arguments.uri, peer.caller.owner, self._max_tokens)
+    async def _run_read_result(
+        self, arguments: ReadResultArguments, peer: Peer, max_tokens: int | None = None
+    ) -> ToolResult:
+        budget = arguments.max_tokens or max_tokens or self._max_tokens
+        return await read_result(self._calls, arguments.uri, peer.caller.owner, budget)
 
     async def _require_seen(self, tool_name: str, caller: Caller) -> None:
         if not await self._view.holds(tool_name):

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from toolbox.mcp.envelopes import LIST_TTL_MS, ListedShape, Result, cacheable, complete, listed
+from toolbox.mcp.envelopes import LIST_TTL_MS, ListedShape, Result, cacheable, complete, listed, shared_by
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
 from toolbox.mcp.paging import find_page
 from toolbox.mcp.peers import Peer
@@ -95,7 +95,7 @@ class Prompts:
         return ListPromptsResult(
             prompts=shown,
             next_cursor=page.next_cursor,
-            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope="public"),
+            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope=shared_by(peer.caller)),
         )
 
     async def get(self, params: Raw, peer: Peer, caller: str) -> GetPromptResult:

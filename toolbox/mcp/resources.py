@@ -11,7 +11,16 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from toolbox.display import Annotations
-from toolbox.mcp.envelopes import LIST_TTL_MS, ListedShape, Result, annotated, cacheable, is_stateless, listed
+from toolbox.mcp.envelopes import (
+    LIST_TTL_MS,
+    ListedShape,
+    Result,
+    annotated,
+    cacheable,
+    is_stateless,
+    listed,
+    shared_by,
+)
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
 from toolbox.mcp.paging import find_page
 from toolbox.mcp.peers import Peer
@@ -97,7 +106,7 @@ class Resources:
         return ListResourcesResult(
             resources=resources,
             next_cursor=next_cursor,
-            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope="public"),
+            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope=shared_by(peer.caller)),
         )
 
     async def list_templates(self, params: Raw, peer: Peer, _caller: str) -> ListResourceTemplatesResult:
@@ -111,7 +120,7 @@ class Resources:
         return ListResourceTemplatesResult(
             resource_templates=templates,
             next_cursor=next_cursor,
-            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope="public"),
+            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope=shared_by(peer.caller)),
         )
 
     async def read(self, params: Raw, peer: Peer, caller: str) -> ReadResourceResult:

@@ -40,22 +40,28 @@ class InputRequiredResult(Struct, frozen=True, kw_only=True, rename="camel"):
 class _State(Struct, frozen=True, array_like=True):
     digest: bytes
     answers: dict[str, Any]
+    asked: tuple[str, ...]
+    """The keys of the questions of the round."""
 
 
 def read_answers(sealer: Sealer, request: Request, params: RoundParams, caller: str) -> dict[str, Any]:
-    """All answers so far, those of this round over earlier ones.
+    """All answers so far, those of this round over earlier ones; what nobody has asked is no answer.
 
     Raises:
         ProtocolError: The state was not made for this request, or an answer is not an object.
     """
-    answers: dict[str, Any] = {}
-    if params.request_state is not UNSET:
-        answers |= _open_state(sealer, params.request_state, _digest(request, caller))
-    for key, raw in ({} if params.input_responses is UNSET else params.input_responses).items():
-        answer = msgspec.json.decode(raw)
+    given = {} if params.input_responses is UNSET else _read_responses(params.input_responses)
+    if params.request_state is UNSET:
+        return {}
+    state = _open_state(sealer, params.request_state, _digest(request, caller))
+    return state.answers | {key: answer for key, answer in given.items() if key in state.asked}
+
+
+def _read_responses(responses: Mapping[str, Raw]) -> dict[str, Any]:
+    answers = {key: msgspec.json.decode(raw) for key, raw in responses.items()}
+    for key, answer in answers.items():
         if not isinstance(answer, dict):
             raise ProtocolError(INVALID_PARAMS, f"inputResponses[{key[:100]!r}] must be an object")
-        answers[key] = answer
     return answers
 
 
@@ -63,7 +69,7 @@ def require_input(
     sealer: Sealer, request: Request, required: InputRequired, answers: Mapping[str, Any], caller: str, meta: Raw
 ) -> InputRequiredResult:
     """The questions, with the state that takes the answers so far to the next round."""
-    state = msgspec.msgpack.encode(_State(_digest(request, caller), dict(answers)))
+    state = msgspec.msgpack.encode(_State(_digest(request, caller), dict(answers), tuple(required.questions)))
     return InputRequiredResult(
         input_requests=to_input_requests(required.questions),
         request_state=sealer.seal(_PURPOSE, state, seconds=STATE_SECONDS),
@@ -71,14 +77,14 @@ def require_input(
     )
 
 
-def _open_state(sealer: Sealer, text: str, digest: bytes) -> dict[str, Any]:
+def _open_state(sealer: Sealer, text: str, digest: bytes) -> _State:
     try:
         state = msgspec.msgpack.decode(sealer.open(_PURPOSE, text), type=_State)
     except SealBroken as error:
         raise ProtocolError(INVALID_PARAMS, f"requestState cannot be used: {error}") from error
     if state.digest != digest:
         raise ProtocolError(INVALID_PARAMS, "requestState belongs to another request")
-    return state.answers
+    return state
 
 
 def _digest(request: Request, caller: str) -> bytes:

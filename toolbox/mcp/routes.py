@@ -223,8 +223,11 @@ async def _answer(
 async def _open_stream(server: McpServer | Reply, scope: HTTPScope, head: Head, receive: Receive, send: Send) -> None:
     if STREAM_SCOPE not in caller_of(scope).scopes:
         server = _refuse_caller(scope, InsufficientScope(STREAM_SCOPE))
-    if not isinstance(server, Reply) and (head.version in STATELESS_VERSIONS or not head.accepts_stream):
+    if not isinstance(server, Reply) and head.version in STATELESS_VERSIONS:
         server = _refuse_method("messages are sent by POST; GET opens a stream to 2025-11-25 only")
+    elif not isinstance(server, Reply) and not head.accepts_stream:
+        said = "messages are sent by POST; GET opens a stream, and the header Accept must name text/event-stream"
+        server = refuse(HTTPStatus.NOT_ACCEPTABLE, said)
     if isinstance(server, Reply):
         await _respond(send, server)
         return

@@ -61,6 +61,10 @@ class ReadResultArguments(Struct, frozen=True, forbid_unknown_fields=True):
     """What read_result takes."""
 
     uri: Annotated[str, Meta(description="result://..., as the answer named it.")]
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=MIN_TOKENS, le=MAX_TOKENS)] | None,
+        Meta(description="How long this part may be."),
+    ] = None
 
 
 class ListToolsArguments(Struct, frozen=True, forbid_unknown_fields=True):

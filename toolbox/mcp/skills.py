@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from toolbox.mcp.envelopes import LIST_TTL_MS, Result, cacheable, complete
+from toolbox.mcp.envelopes import LIST_TTL_MS, Result, cacheable, complete, shared_by
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, read_params
 from toolbox.mcp.paging import find_page
 from toolbox.mcp.peers import Peer
@@ -82,7 +82,7 @@ class Skills:
         return ListSkillsResult(
             skills=[_shape(self._offered[uri]) for uri in uris[page.start : page.end]],
             next_cursor=page.next_cursor,
-            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope="public"),
+            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope=shared_by(peer.caller)),
         )
 
     async def get(self, params: Raw, peer: Peer, _caller: str) -> GetSkillResult:
@@ -97,7 +97,7 @@ class Skills:
             raise ProtocolError(INVALID_PARAMS, f"there is no skill {uri[:200]!r}; skills/list names all")
         return GetSkillResult(
             skill=_shape(skill),
-            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope="public"),
+            **cacheable(peer.version, ttl_ms=LIST_TTL_MS, cache_scope=shared_by(peer.caller)),
         )
 
     async def read_directory(self, params: Raw, peer: Peer, _caller: str) -> ReadDirectoryResult:

@@ -12,8 +12,10 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from toolbox.auth.callers import Caller
+from toolbox.mcp.envelopes import CacheScope, shared_by
 from toolbox.mcp.failures import to_protocol_error
 from toolbox.mcp.http import Head, Reply, decode_value
+from toolbox.mcp.identity import encode_meta
 from toolbox.mcp.messages import (
     HEADER_MISMATCH,
     INTERNAL_ERROR,
@@ -29,7 +31,7 @@ from toolbox.mcp.messages import (
     encode_result,
     read_params,
 )
-from toolbox.mcp.methods import SERVER_INFO, McpServer, TaskCreated
+from toolbox.mcp.methods import McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
 from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS, SKILL_METHODS
@@ -87,7 +89,7 @@ class DiscoverResult(Struct, frozen=True, kw_only=True, rename="camel"):
     capabilities: Mapping[str, Any]
     instructions: str
     ttl_ms: int = TTL_MS
-    cache_scope: str = "public"
+    cache_scope: CacheScope
     meta: Raw = msgspec.field(name="_meta")
 
 
@@ -98,7 +100,7 @@ class ListToolsResult(Struct, frozen=True, kw_only=True, rename="camel"):
     tools: Raw
     next_cursor: str | UnsetType
     ttl_ms: int = TTL_MS
-    cache_scope: str = "public"
+    cache_scope: CacheScope
     meta: Raw = msgspec.field(name="_meta")
 
 
@@ -111,9 +113,6 @@ class CallToolResult(Struct, frozen=True, kw_only=True, rename="camel"):
     is_error: bool
     meta: Raw = msgspec.field(name="_meta")
 
-
-_SERVER = {"io.modelcontextprotocol/serverInfo": SERVER_INFO}
-_META = Raw(msgspec.json.encode(_SERVER))
 
 _NAMED = {
     "tools/call": "name",
@@ -227,7 +226,7 @@ async def _answer_request(server: McpServer, caller: Caller, head: Head, request
     try:
         result = await method(server, request.params, peer)
     except InputRequired as required:
-        result = require_input(server.conversations.sealer, request, required, answers, caller.name, _META)
+        result = require_input(server.conversations.sealer, request, required, answers, caller.name, server.meta)
     return encode_result(request.id, result)
 
 
@@ -260,8 +259,13 @@ def _compare(header: str, value: str | None, member: str, wanted: str) -> None:
         raise ProtocolError(HEADER_MISMATCH, f"the header {header} does not match {member}")
 
 
-async def _discover(server: McpServer, _params: Raw, _peer: StatelessPeer) -> DiscoverResult:
-    return DiscoverResult(capabilities=_capabilities(server), instructions=server.instructions, meta=_META)
+async def _discover(server: McpServer, _params: Raw, peer: StatelessPeer) -> DiscoverResult:
+    return DiscoverResult(
+        capabilities=_capabilities(server),
+        instructions=server.instructions,
+        cache_scope=shared_by(peer.caller),
+        meta=server.meta,
+    )
 
 
 def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:
@@ -276,20 +280,22 @@ def _capabilities(server: McpServer) -> dict[str, dict[str, Any]]:
 
 
 async def _listen(server: McpServer, params: Raw, peer: StatelessPeer) -> ListenResult:
-    return await listen(server.conversations.listeners, server.endpoint, params, peer, SERVER_INFO)
+    return await listen(server.conversations.listeners, server.endpoint, params, peer, server.info)
 
 
 async def _list_tools(server: McpServer, params: Raw, peer: StatelessPeer) -> ListToolsResult:
     page = await server.list_tools(params, peer.version)
-    return ListToolsResult(tools=page.tools, next_cursor=page.next_cursor, meta=_META)
+    return ListToolsResult(
+        tools=page.tools, next_cursor=page.next_cursor, cache_scope=shared_by(peer.caller), meta=server.meta
+    )
 
 
 async def _call_tool(server: McpServer, params: Raw, peer: StatelessPeer) -> CallToolResult | TaskResult:
     try:
         shape = shape_result(await server.call_tool(params, peer), peer.version)
     except TaskCreated as created:
-        return show_created(created.task)
-    meta = Raw(msgspec.json.encode({**shape.metadata, **_SERVER})) if shape.metadata else _META
+        return show_created(created.task, server.meta)
+    meta = encode_meta(server.info, shape.metadata) if shape.metadata else server.meta
     return CallToolResult(
         content=shape.content, structured_content=shape.structured, is_error=shape.is_error, meta=meta
     )
@@ -299,7 +305,7 @@ def _offered(name: str) -> Callable[[McpServer, Raw, StatelessPeer], Awaitable[S
     """A method that is not about tools."""
 
     async def answer_offered(server: McpServer, params: Raw, peer: StatelessPeer) -> Struct:
-        return structs.replace(await server.offers.answer(name, params, peer), meta=_META)
+        return structs.replace(await server.offers.answer(name, params, peer), meta=server.meta)
 
     return answer_offered
 

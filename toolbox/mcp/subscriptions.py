@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from toolbox.mcp.identity import ServerInfo
 from toolbox.mcp.listening import Endpoint, Listeners, Wishes, to_notification
 from toolbox.mcp.messages import INVALID_REQUEST, ProtocolError, encode_notification, read_params
 from toolbox.mcp.peers import StatelessPeer
@@ -27,7 +28,7 @@ class ListenResult(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 async def listen(
-    listeners: Listeners, endpoint: Endpoint, params: Raw, peer: StatelessPeer, server_info: Mapping[str, str]
+    listeners: Listeners, endpoint: Endpoint, params: Raw, peer: StatelessPeer, server_info: ServerInfo
 ) -> ListenResult:
     """Tell a client of all changes that it asked for; the first message says which those are.
 

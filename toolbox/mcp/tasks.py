@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from toolbox.definitions import Moment
 from toolbox.mcp.messages import METHOD_NOT_FOUND, ProtocolError, read_params
-from toolbox.mcp.methods import SERVER_INFO, McpServer
+from toolbox.mcp.methods import McpServer
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import StatelessPeer
 from toolbox.mcp.shapes import shape_result
@@ -70,16 +70,12 @@ class Acknowledgement(Struct, frozen=True, kw_only=True, rename="camel"):
     meta: Raw = msgspec.field(name="_meta")
 
 
-_META = Raw(msgspec.json.encode({"io.modelcontextprotocol/serverInfo": SERVER_INFO}))
-_DONE = Acknowledgement(meta=_META)
-
-
-def show_created(task: Task) -> TaskResult:
+def show_created(task: Task, meta: Raw) -> TaskResult:
     """A task as the answer to tools/call."""
-    return TaskResult(result_type="task", **_base(task))
+    return TaskResult(result_type="task", **_base(task), meta=meta)
 
 
-def show_task(task: Task, version: Version) -> TaskResult:
+def show_task(task: Task, version: Version, meta: Raw) -> TaskResult:
     """A task as tasks/get shows it."""
     return TaskResult(
         result_type="complete",
@@ -87,6 +83,7 @@ def show_task(task: Task, version: Version) -> TaskResult:
         input_requests=task.questions if task.status == "input_required" else UNSET,
         result=UNSET if task.result is None else _inline(Outcome(task.result), version),
         error=task.error or UNSET,
+        meta=meta,
     )
 
 
@@ -98,7 +95,6 @@ def _base(task: Task) -> dict[str, Any]:
         "created_at": task.created_at,
         "last_updated_at": task.updated_at,
         "ttl_ms": round((task.expires_at - task.created_at).total_seconds() * 1000),
-        "meta": _META,
     }
 
 
@@ -109,20 +105,20 @@ def _inline(outcome: Outcome, version: Version) -> InlinedResult:
 
 async def _get_task(server: McpServer, params: Raw, peer: StatelessPeer) -> TaskResult:
     wanted = _read(params, TaskParams, "tasks/get", peer)
-    return show_task(await _tasks_of(server).get(wanted.task_id, peer.caller.owner), peer.version)
+    return show_task(await _tasks_of(server).get(wanted.task_id, peer.caller.owner), peer.version, server.meta)
 
 
 async def _update_task(server: McpServer, params: Raw, peer: StatelessPeer) -> Acknowledgement:
     wanted = _read(params, UpdateParams, "tasks/update", peer)
     answers = {key: msgspec.json.decode(answer) for key, answer in wanted.input_responses.items()}
     await _tasks_of(server).answer(wanted.task_id, peer.caller.name, answers)
-    return _DONE
+    return Acknowledgement(meta=server.meta)
 
 
 async def _cancel_task(server: McpServer, params: Raw, peer: StatelessPeer) -> Acknowledgement:
     wanted = _read(params, TaskParams, "tasks/cancel", peer)
     await _tasks_of(server).cancel(wanted.task_id, peer.caller.name)
-    return _DONE
+    return Acknowledgement(meta=server.meta)
 
 
 def _tasks_of(server: McpServer) -> TaskService:

@@ -149,8 +149,14 @@ def _list_tools() -> MetaTool[ListToolsArguments]:
 
 
 def create_read_result() -> MetaTool[ReadResultArguments]:
-    """What call_tool runs to read on in a long result. It is not listed: answers name it where it is needed."""
-    definition = ToolDefinition(name="read_result", input_schema=_schema(ReadResultArguments), annotations=_READS)
+    """What reads on in a long result: through call_tool where that is listed, and listed itself where it is not."""
+    definition = ToolDefinition(
+        name="read_result",
+        title="Read on in a long result",
+        description="The next part of a result that was too long for one answer, by the uri that the answer named.",
+        input_schema=_schema(ReadResultArguments),
+        annotations=_READS,
+    )
     return MetaTool(definition, ReadResultArguments)
 
 

@@ -5,12 +5,14 @@ kept while there is room. Nothing grows with the number of members.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 from cachebox import LRUCache
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.definitions import ToolDefinition
 from toolbox.errors import DatabaseUnavailable
 from toolbox.mcp.listing import ToolPage, read_cursor, write_cursor
 from toolbox.mcp.mirroring import Mirrored, find_mirrored
@@ -75,7 +77,15 @@ class PageCache:
 class ToolsetListing:
     """Lists the members of toolsets, the same ones in the same order to everybody, and knows who is one."""
 
-    def __init__(self, repository: ToolsetRepository, registry: Registry, cache: PageCache | None = None) -> None:
+    def __init__(
+        self,
+        repository: ToolsetRepository,
+        registry: Registry,
+        further: Sequence[ToolDefinition] = (),
+        cache: PageCache | None = None,
+    ) -> None:
+        """`further` tools come after the members, wherever no plugin has one of the same name."""
+        self._further = further
         self._repository = repository
         self._registry = registry
         self._pages = cache or PageCache()
@@ -102,9 +112,12 @@ class ToolsetListing:
             if known is None:
                 raise
             return known.page
-        page = _encode_page(members, version)
+        page = _encode_page(members, () if members.has_more else self._list_further(), version)
         self._pages.put(key, _Entry(members.revision, page))
         return page
+
+    def _list_further(self) -> list[ToolDefinition]:
+        return [definition for definition in self._further if self._registry.get(definition.name) is None]
 
     async def holds(self, toolset: Toolset, name: str) -> bool:
         """Whether a tool is in the toolset."""
@@ -156,9 +169,12 @@ def _is_shown_as_stored(tool: StoredTool, version: Version) -> bool:
     return is_object_schema(msgspec.json.decode(tool.output_schema))
 
 
-def _encode_page(members: MemberPage, version: Version) -> ToolPage:
-    encoded = b",".join(encode_stored_tool(tool, version) for tool in members.tools)
-    return ToolPage(Raw(b"[%b]" % encoded), write_cursor(members.tools[-1].name) if members.has_more else UNSET)
+def _encode_page(members: MemberPage, further: Iterable[ToolDefinition], version: Version) -> ToolPage:
+    encoded = [encode_stored_tool(tool, version) for tool in members.tools]
+    encoded += [encode_tool(definition, version) for definition in further]
+    return ToolPage(
+        Raw(b"[%b]" % b",".join(encoded)), write_cursor(members.tools[-1].name) if members.has_more else UNSET
+    )
 
 
 def _size(entry: _Entry) -> int:

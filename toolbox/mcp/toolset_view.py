@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from msgspec import structs
 
 from toolbox.definitions import ToolDefinition
+from toolbox.mcp.identity import ServerInfo, describe_toolset
 from toolbox.mcp.listing import Listing, ToolPage
 from toolbox.mcp.mirroring import Mirrored
 from toolbox.mcp.overview import ToolsetOverview
@@ -46,6 +47,11 @@ class ToolsetView:
     def key(self) -> Hashable:
         """See View.key."""
         return self.toolset.name
+
+    @property
+    def info(self) -> ServerInfo:
+        """See View.info."""
+        return describe_toolset(self.toolset)
 
     @property
     def instructions(self) -> str:

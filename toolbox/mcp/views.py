@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import Protocol
 
+from toolbox.mcp.identity import WHOLE, ServerInfo
 from toolbox.mcp.listing import Listing, ToolPage
 from toolbox.mcp.mirroring import Mirrored
 from toolbox.mcp.overview import Overview
@@ -18,6 +19,11 @@ class View(Protocol):
     @property
     def key(self) -> Hashable:
         """The same for all who see the same list."""
+        ...
+
+    @property
+    def info(self) -> ServerInfo:
+        """What the endpoint says of itself."""
         ...
 
     @property
@@ -63,6 +69,7 @@ class WholeView(Listing):
     """The whole catalogue: the meta-tools over it, and the pinned tools themselves."""
 
     key: Hashable = ""
+    info = WHOLE
     instructions = INSTRUCTIONS
     has_meta_tools = True
 

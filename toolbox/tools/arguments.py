@@ -46,9 +46,22 @@ def _explain(error: Any) -> list[Violation]:
         return [Violation(f"{pointer}/{_escape(error.kind.property)}", "it is required")]
     if error.kind.name == "additionalProperties":
         return [Violation(f"{pointer}/{_escape(name)}", "there is no such property") for name in error.kind.unexpected]
+    if error.kind.name in {"anyOf", "oneOf"} and (meant := _find_meant(error)):
+        return [violation for one in meant for violation in _explain(one)]
     if _wants_any_text(error.kind):
         return [Violation(pointer, "it is empty or blank, and must say something")]
     return [Violation(pointer, _shorten(error.message))]
+
+
+def _find_meant(error: Any) -> list[Any]:
+    """What is wrong by the one alternative that takes values of this type, as with a number or null; else nothing."""
+    place = list(error.instance_path)
+    meant = [
+        errors
+        for errors in getattr(error.kind, "context", ())  # a value that fits several alternatives has none
+        if not any(one.kind.name == "type" and list(one.instance_path) == place for one in errors)
+    ]
+    return meant[0] if len(meant) == 1 else []
 
 
 def _wants_any_text(kind: Any) -> bool:

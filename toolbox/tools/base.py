@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from toolbox.definitions import TextContent, ToolDefinition, ToolResult
 from toolbox.errors import ToolError
+from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.client import (
     SILENT,
     Answer,
@@ -183,9 +184,23 @@ async def _tell_nobody(_change: str) -> None:
 
 def _read(key: str, question: Question, answer: Any) -> Answer:
     try:
-        return read_answer(question, answer)
+        read = read_answer(question, answer)
     except msgspec.ValidationError as error:
         raise ToolError(f"the client's answer to {key!r} is none: {error}") from error
+    if isinstance(question, Elicitation) and isinstance(read, Elicited) and read.action == "accept":
+        return _check_form(key, question, read)
+    return read
+
+
+def _check_form(key: str, question: Elicitation, filled: Elicited) -> Elicited:
+    """What was filled in, if it is what the form asks for: nobody but us looks at it before the tool believes it."""
+    if question.requested_schema is UNSET:
+        return filled
+    violations = find_violations(compile_schema(question.requested_schema), filled.content)
+    if violations:
+        wrong = "; ".join(f"{violation.path}: {violation.message}" for violation in violations)
+        raise ToolError(f"the client's answer to {key!r} is not what was asked for: {wrong}")
+    return filled
 
 
 @runtime_checkable

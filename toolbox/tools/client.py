@@ -136,7 +136,7 @@ class MissingTasks(MissingCapability):
 
     def __init__(self) -> None:
         ToolboxError.__init__(
-            self, f"the tool runs as a task, so it needs a client of MCP with the extension {TASKS_EXTENSION}"
+            self, f"this is about a task, so it needs a client of MCP that declares the extension {TASKS_EXTENSION}"
         )
         self.why = "the client cannot follow tasks"
         self.required = {"extensions": {TASKS_EXTENSION: {}}}

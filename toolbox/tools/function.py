@@ -239,7 +239,26 @@ def _input_schema(arguments: type[Struct]) -> dict[str, Any]:
     (root,), definitions = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
     schema = dict(definitions.pop(root["$ref"].rsplit("/", 1)[1]))
     schema.pop("title", None)
-    return schema | ({"$defs": definitions} if definitions else {})
+    return dict(_with_typed_choices(schema | ({"$defs": definitions} if definitions else {})))
+
+
+_TYPES: dict[type, str] = {str: "string", int: "integer"}
+
+
+def _with_typed_choices(schema: Any) -> Any:
+    """The schema with the type of each choice, which forms and some models' APIs look for, and msgspec leaves out."""
+    if isinstance(schema, list):
+        return [_with_typed_choices(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    typed = {
+        name: part if name in {"default", "examples"} else _with_typed_choices(part) for name, part in schema.items()
+    }
+    choices = typed.get("enum")
+    if isinstance(choices, list) and "type" not in typed and len(kinds := {type(choice) for choice in choices}) == 1:
+        (kind,) = kinds
+        return {"type": _TYPES[kind]} | typed if kind in _TYPES else typed
+    return typed
 
 
 def _output_schema(returns: Any) -> dict[str, Any] | None:
@@ -254,7 +273,7 @@ def _output_schema(returns: Any) -> dict[str, Any] | None:
     recursive = f'"#/$defs/{reference}"'.encode() in msgspec.json.encode([schema, definitions])
     if reference and not recursive:
         definitions.pop(reference)
-    return schema | ({"$defs": definitions} if definitions else {})
+    return dict(_with_typed_choices(schema | ({"$defs": definitions} if definitions else {})))
 
 
 def _promises_nothing(returns: Any) -> bool:
