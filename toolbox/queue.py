@@ -29,6 +29,7 @@ from toolbox.events import PREFIX, Event, Events
 if TYPE_CHECKING:
     from pgqueuer.adapters.persistence.qb import QueryQueueBuilder
     from pgqueuer.adapters.persistence.queries import Queries
+    from pgqueuer.core.qm import QueueManager
     from pgqueuer.core.tm import TaskManager
     from pgqueuer.domain import models
     from pgqueuer.domain.settings import DBSettings
@@ -104,6 +105,8 @@ class Queue:
         self._retry_seconds = retry_seconds
         self._grace_seconds = grace_seconds
         self._workers = dict[str, _Worker]()
+        self._manager: QueueManager | None = None
+        """There while jobs are worked."""
         self._schedules = dict[str, str]()
         self._stopping = asyncio.Event()
         self._running = set[asyncio.Task[Any]]()
@@ -116,7 +119,7 @@ class Queue:
     def register(
         self, kind: str, handle: Handler, *, attempts: int = ATTEMPTS, on_failure: FailureHandler | None = None
     ) -> None:
-        """Say how jobs of a kind are worked; before the queue runs.
+        """Say how jobs of a kind are worked; also while the queue runs.
 
         `on_failure` hears of a job that is given up, with the reason, also when it killed its last process. It is
         called again later if it fails itself.
@@ -124,6 +127,14 @@ class Queue:
         if kind in self._workers:
             raise ValueError(f"jobs of the kind {kind!r} are worked already")
         self._workers[kind] = _Worker(handle, attempts, on_failure)
+        if self._manager:
+            self._tell(self._manager, kind)
+
+    def unregister(self, kind: str) -> None:
+        """Leave jobs of a kind to others from now on."""
+        del self._workers[kind]
+        if self._manager:
+            self._manager.entrypoint_registry.pop(kind, None)  # type: ignore[call-overload]
 
     def schedule(self, kind: str, cron: str) -> None:
         """Add a job of a kind whenever a cron expression (in UTC) says so; one process does, however many run.
@@ -228,16 +239,24 @@ class Queue:
         driver = _Driver(self._database, self._events, self._stopping)
         manager = QueueManager(_queries(driver), channel=Channel(_names().channel))
         manager.shutdown = self._stopping
-        for kind, worker in self._workers.items():
-            # "hold": a failed job stays in the table, where operators see it.
-            manager.entrypoint(kind, accepts_context=True, on_failure="hold")(functools.partial(self._handle, worker))
-        await manager.run(
-            dequeue_timeout=timedelta(seconds=min(POLL_SECONDS, self._heartbeat_seconds / 2)),
-            batch_size=BATCH,
-            max_concurrent_tasks=CONCURRENCY,
-            heartbeat_timeout=timedelta(seconds=self._heartbeat_seconds),
-            log_aggregation_interval=timedelta(0),  # nobody reads its statistics
-        )
+        for kind in self._workers:
+            self._tell(manager, kind)
+        self._manager = manager
+        try:
+            await manager.run(
+                dequeue_timeout=timedelta(seconds=min(POLL_SECONDS, self._heartbeat_seconds / 2)),
+                batch_size=BATCH,
+                max_concurrent_tasks=CONCURRENCY,
+                heartbeat_timeout=timedelta(seconds=self._heartbeat_seconds),
+                log_aggregation_interval=timedelta(0),  # nobody reads its statistics
+            )
+        finally:
+            self._manager = None
+
+    def _tell(self, manager: "QueueManager", kind: str) -> None:
+        # "hold": a failed job stays in the table, where operators see it.
+        work = functools.partial(self._handle, self._workers[kind])
+        manager.entrypoint(kind, accepts_context=True, on_failure="hold")(work)
 
     async def _keep_schedules(self) -> None:
         await asyncio.to_thread(_load)

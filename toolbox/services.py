@@ -92,6 +92,7 @@ class Services(Struct):
     search: SearchService
     calls: CallService
     tasks: TaskService
+    task_worker: TaskWorker
     history: History
     events: Events
     queue: Queue
@@ -171,6 +172,7 @@ class Services(Struct):
             return report
         if any(change.outcome != "failed" for change in report.changes):
             self.registry.replace(self.plugins.tools.values())
+            self.task_worker.register_jobs(self.queue)
             if self.replica:
                 await self.replica.announce([tool.name for tool in self.registry])
             await self.sync(self.replica)
@@ -321,7 +323,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             access=Access(database, events),
             limits=Limits(ToolsetDirectory(ToolsetRepository(database), events), Counts(client)),
         )
-        TaskWorker(TaskRepository(database), calls, registry).register_jobs(queue)
+        task_worker = TaskWorker(TaskRepository(database), calls, registry)
+        task_worker.register_jobs(queue)
         managed = ManagedTools(database, kinds, embed_later)
         services = Services(
             settings=settings,
@@ -339,6 +342,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             search=SearchService(database, embedding.complete, recorder=recorder),
             calls=calls,
             tasks=TaskService(database, queue),
+            task_worker=task_worker,
             history=history,
             events=events,
             queue=queue,

@@ -48,6 +48,19 @@ async def test_a_job_is_worked_once_with_its_payload(queue: Queue) -> None:
     assert abs(job.created_at - datetime.now(UTC)) < timedelta(minutes=5)
 
 
+async def test_kinds_come_and_go_while_the_queue_runs(queue: Queue) -> None:
+    record = Recorder()
+    async with queue.running():
+        await queue.enqueue("note", 1)
+        queue.register("note", record)
+        await until(lambda: is_idle(queue))
+        queue.unregister("note")
+        await queue.enqueue("note", 2)
+        assert queue.kinds == []
+    assert [job.payload for job in record.jobs] == [b"1"]
+    assert (await queue.status()).waiting == 1
+
+
 async def test_jobs_that_waited_are_worked_when_somebody_comes(queue: Queue) -> None:
     record = Recorder()
     queue.register("note", record)

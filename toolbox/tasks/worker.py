@@ -50,12 +50,16 @@ class TaskWorker:
         self._tasks = tasks
         self._calls = calls
         self._registry = registry
+        self._kinds = set[str]()
 
     def register_jobs(self, queue: Queue) -> None:
-        """Tell the queue of each tool that may run as a task; jobs of other tools are left to others."""
-        for tool in self._registry:
-            if tool.definition.task is not UNSET:
-                queue.register(job_kind(tool.name), self._work, on_failure=self._give_up)
+        """Tell the queue of each tool that may run as a task, as they are now; other jobs are left to others."""
+        kinds = {job_kind(tool.name) for tool in self._registry if tool.definition.task is not UNSET}
+        for kind in self._kinds - kinds:
+            queue.unregister(kind)
+        for kind in kinds - self._kinds:
+            queue.register(kind, self._work, on_failure=self._give_up)
+        self._kinds = kinds
 
     async def _work(self, job: Job) -> None:
         """Run the tool of a task once: to its end, or to its next question."""
