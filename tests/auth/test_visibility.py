@@ -58,6 +58,8 @@ async def test_the_same_over_mcp(client: Client, issue: Issue) -> None:
         return json.dumps(answer.json())
 
     assert "whisper" not in await use("find_tool", query="say a text quietly")
+    listed = await ask(client, limited, "tools/list", {})
+    assert listed.json()["result"]["cacheScope"] == "private"
     assert "whisper" not in await use("list_tools")
     assert "there is no tool" in await use("describe_tool", tool_name=SECRET)
     assert "there is no tool" in await use("call_tool", tool_name=SECRET, arguments={"text": "Hi"})

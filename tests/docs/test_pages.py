@@ -41,6 +41,7 @@ ELSEWHERE = {
     "toolbox upstreams install": "tests/upstreams/test_commands.py installs a package of its own",
     "toolbox upstreams list": "tests/upstreams/test_commands.py runs them on upstreams that are there",
     "toolbox bridge": "tests/upstreams runs it on a server of its own",
+    "API_KEY=... toolbox tools deactivate": "needs a server elsewhere; tests/cli/test_managing.py manages one",
     "EMBEDDING_ENDPOINT_URL=": "settings; tests/test_settings.py reads such",
 }
 """Blocks that are not run here, by how they begin, and why not."""

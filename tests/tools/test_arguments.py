@@ -21,3 +21,11 @@ def test_other_limits_are_said_as_they_are() -> None:
         '"too long" is longer than 5 characters',
         '"x" is shorter than 2 characters',
     ]
+
+
+def test_of_several_alternatives_the_one_that_was_meant_explains_what_is_wrong() -> None:
+    limit = {"anyOf": [{"type": "integer", "minimum": 100}, {"type": "null"}]}
+    validator = compile_schema({"type": "object", "properties": {"limit": limit}})
+    assert find_violations(validator, {"limit": 10}) == [Violation("/limit", "10 is less than the minimum of 100")]
+    (unclear,) = find_violations(validator, {"limit": "ten"})
+    assert "anyOf" in unclear.message
