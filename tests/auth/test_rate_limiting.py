@@ -195,3 +195,5 @@ async def test_over_mcp_the_refusal_is_an_error_of_json_rpc(few: Client) -> None
     batch = [{"jsonrpc": "2.0", "id": number, "method": "ping"} for number in range(7)]
     whole = await few.post("/mcp", json=batch, headers=ADMIN | {"mcp-protocol-version": "2025-03-26"})
     assert whole.status_code == 429
+    stranger = [await ask(few, {}, "tools/list") for _ in range(7)][-1]
+    assert (stranger.status_code, stranger.json()["error"]["code"]) == (429, -32029)

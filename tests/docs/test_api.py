@@ -43,7 +43,7 @@ UVX = "#!/bin/sh\nexec {python} {server}\n"
 UV = '#!/bin/sh\nshift 2\nexec {uv} pip install -q --no-build-isolation --python {python} --target {target} "$@"\n'
 """Into a folder that is the server's alone, and not into the environment of all tests."""
 
-REFUSED = "GET /.well-known/oauth-protected-resource"
+REFUSED = ("GET /.well-known/oauth-protected-resource", "POST /admin/upstreams/{name}/upgrade")
 """These answer with an error where the page is followed, as it says."""
 
 NOT_FOR_CALLERS = {

@@ -57,7 +57,7 @@ async def test_kinds_come_and_go_while_the_queue_runs(queue: Queue) -> None:
         queue.unregister("note")
         await queue.enqueue("note", 2)
         assert queue.kinds == []
-    assert [job.payload for job in record.jobs] == [b"1"]
+    assert [bytes(job.payload) for job in record.jobs] == [b"1"]
     assert (await queue.status()).waiting == 1
 
 

@@ -79,12 +79,14 @@ def _adding(send: Send, headers: list[tuple[bytes, bytes]]) -> Send:
 
 
 async def _refuse(send: Send, scope: HTTPScope, error: RateLimited) -> None:
-    request_id = scope["state"].get("request_id", "")
     status = HTTPStatus.TOO_MANY_REQUESTS
-    problem = Problem(status.phrase, status, error.code, error.message, request_id=request_id)
-    given = {"content-type": MEDIA_TYPE, **error.headers}
+    said: object
+    if _is_mcp(scope["path"]):  # nobody knows yet what was asked, so there is no id to answer to
+        said = {"jsonrpc": "2.0", "error": {"code": error.jsonrpc_code, "message": error.message}}
+    else:
+        request_id = scope["state"].get("request_id", "")
+        said = Problem(status.phrase, status, error.code, error.message, request_id=request_id)
+    given = {"content-type": MEDIA_TYPE if isinstance(said, Problem) else "application/json", **error.headers}
     headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
     await send(cast("Message", {"type": "http.response.start", "status": int(status), "headers": headers}))
-    await send(
-        cast("Message", {"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
-    )
+    await send(cast("Message", {"type": "http.response.body", "body": msgspec.json.encode(said), "more_body": False}))
