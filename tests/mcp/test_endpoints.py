@@ -193,6 +193,9 @@ class TestOneThatIsSearched:
         assert asked["resultType"] == "input_required"
         ((key, question),) = asked["inputRequests"].items()
         assert "demo_stop_rain" in question["params"]["message"]
+        unasked = params | {"inputResponses": {key: {"action": "accept"}}}
+        again = (await send(http, "searched", "tools/call", unasked, elicitation={})).json()["result"]
+        assert again["resultType"] == "input_required"
         answered = params | {"inputResponses": {key: {"action": "accept"}}, "requestState": asked["requestState"]}
         done = (await send(http, "searched", "tools/call", answered, elicitation={})).json()["result"]
         assert done["content"][0]["text"] == "stopped"

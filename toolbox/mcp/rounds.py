@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from toolbox.calls.consent import KEY as CONSENT
 from toolbox.mcp.messages import INVALID_PARAMS, ProtocolError, Request
 from toolbox.seals import SealBroken, Sealer
 from toolbox.tools.client import InputRequest, InputRequired, to_input_requests
@@ -45,14 +46,17 @@ class _State(Struct, frozen=True, array_like=True):
 
 
 def read_answers(sealer: Sealer, request: Request, params: RoundParams, caller: str) -> dict[str, Any]:
-    """All answers so far, those of this round over earlier ones; what nobody has asked is no answer.
+    """All answers so far, those of this round over earlier ones.
+
+    A client may answer a tool's questions before they are asked, as the specification lets it. Whether the user agrees
+    is a question of ToolBox's own, and counts only when it was asked.
 
     Raises:
         ProtocolError: The state was not made for this request, or an answer is not an object.
     """
     given = {} if params.input_responses is UNSET else _read_responses(params.input_responses)
     if params.request_state is UNSET:
-        return {}
+        return {key: answer for key, answer in given.items() if key != CONSENT}
     state = _open_state(sealer, params.request_state, _digest(request, caller))
     return state.answers | {key: answer for key, answer in given.items() if key in state.asked}
 
