@@ -176,6 +176,23 @@ async def test_a_direct_connection_is_no_pooler(database_url: str) -> None:
     assert await pooler_warning(database_url) is None
 
 
+@pytest.mark.parametrize("kind", ["lock", "share"])
+async def test_a_lock_whose_connection_is_lost_is_unavailable_as_all_else(database_url: str, kind: str) -> None:
+    async with open_database(database_url, pool_size=2, max_overflow=0, timeout_seconds=5) as database:
+
+        async def hold_and_lose() -> None:
+            async with database.lock(1) if kind == "lock" else database.share(1, 1, wait=True):
+                ended = await database.fetch(
+                    "select pg_terminate_backend(l.pid, 5000) as has_ended "
+                    "from pg_locks l join pg_database d on d.oid = l.database "
+                    "where locktype = 'advisory' and datname = current_database()"
+                )
+                assert [row["has_ended"] for row in ended] == [True]
+
+        with pytest.raises(DatabaseUnavailable):
+            await hold_and_lose()
+
+
 async def test_a_lock_makes_the_second_wait_for_the_first(database_url: str) -> None:
     order = []
     async with open_database(database_url, pool_size=2, max_overflow=2, timeout_seconds=5) as database:

@@ -113,13 +113,9 @@ class Database:
     @contextlib.asynccontextmanager
     async def lock(self, key: int) -> AsyncIterator[None]:
         """Hold an advisory lock over all replicas; other connections stay free to commit meanwhile."""
-        connection = await _connect(self._url)
-        try:
-            async with connection.transaction():
-                await connection.execute("select pg_advisory_xact_lock($1)", key)
-                yield
-        finally:
-            await connection.close()
+        async with self._held_transaction() as connection:
+            await connection.execute("select pg_advisory_xact_lock($1)", key)
+            yield
 
     @contextlib.asynccontextmanager
     async def share(self, key: int, part: int, *, wait: bool) -> AsyncIterator[bool]:
@@ -127,14 +123,22 @@ class Database:
 
         Other connections stay free to commit meanwhile.
         """
+        async with self._held_transaction() as connection:
+            if wait:
+                await connection.execute("select pg_advisory_xact_lock($1, $2)", key, part)
+            yield wait or await connection.fetchval("select pg_try_advisory_xact_lock($1, $2)", key, part)
+
+    @contextlib.asynccontextmanager
+    async def _held_transaction(self) -> AsyncIterator[Connection]:
+        """A transaction on a connection of its own, as long as something is held: it would keep one of the pool."""
         connection = await _connect(self._url)
         try:
-            async with connection.transaction():
-                if wait:
-                    await connection.execute("select pg_advisory_xact_lock($1, $2)", key, part)
-                yield wait or await connection.fetchval("select pg_try_advisory_xact_lock($1, $2)", key, part)
+            with _translated_errors():
+                async with connection.transaction():
+                    yield connection
         finally:
-            await connection.close()
+            with contextlib.suppress(*UNREACHABLE):
+                await connection.close(timeout=RELEASE_SECONDS)
 
     async def close(self) -> None:
         """Close all connections, waiting a little for those in use."""
