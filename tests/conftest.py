@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +31,13 @@ from toolbox.settings import Secret, Settings
 
 BASE_URL = "http://127.0.0.1"
 """A host that the application answers to; the test client's own default is a stranger."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_counts() -> None:
+    """As on a terminal: what a shell runs in the background ignores SIGINT, and so would all servers started here."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
