@@ -84,7 +84,7 @@ class Redactor:
 
 def hide_by_schema(value: Any, schema: Any) -> Any:
     """The value without what its schema calls `writeOnly`, or gives the format `password`."""
-    return _hide(value, schema, schema, 0)
+    return _hide(value, schema, schema, 0) if mentions_secrets(schema) else value
 
 
 def mentions_secrets(schema: Any) -> bool:

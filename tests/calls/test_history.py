@@ -95,6 +95,13 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
     assert hide_by_schema(value, {"$ref": "#", "writeOnly": False, "x": {"writeOnly": True}}) == TOO_DEEP
 
 
+def test_a_value_whose_schema_names_no_secrets_stays_whole_however_deep() -> None:
+    value: dict[str, Any] = {}
+    for _ in range(100):
+        value = {"next": value}
+    assert hide_by_schema(value, {"properties": {"next": {"$ref": "#"}}}) == value
+
+
 async def test_what_is_nested_too_deeply_is_left_out_and_the_rest_is_kept(database: Database) -> None:
     deep: Any = "the bottom"
     for _ in range(900):

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import httpx
 from msgspec import Struct
@@ -31,6 +32,7 @@ WELL_SECONDS = 2.0
 """How long all answers are right before that counts as recovered."""
 CALM = ("right",)
 
+Link = Literal["database_link", "redis_link"]
 Step = Callable[[Installation, Callers, float], Awaitable[None]]
 
 
@@ -70,48 +72,27 @@ async def hang_endpoint(parts: Installation, _callers: Callers, seconds: float) 
     await asyncio.sleep(seconds)
 
 
-async def delay_database(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.database_link.delay_seconds = 0.05
-    await asyncio.sleep(seconds)
+def spoil(link: Link, **how: float) -> Step:
+    """Delay, lose or hold back what travels over a link."""
+
+    async def step(parts: Installation, _callers: Callers, seconds: float) -> None:
+        for name, value in how.items():
+            setattr(getattr(parts, link), name, value)
+        await asyncio.sleep(seconds)
+
+    return step
 
 
-async def lose_database(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.database_link.loss = 0.05
-    await asyncio.sleep(seconds)
+def cut(link: Link) -> Step:
+    """Cut all connections over a link, twice a second."""
 
+    async def step(parts: Installation, _callers: Callers, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            getattr(parts, link).cut()
+            await asyncio.sleep(0.5)
 
-async def silence_database(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.database_link.is_silent = True
-    await asyncio.sleep(seconds)
-
-
-async def cut_database(parts: Installation, _callers: Callers, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        parts.database_link.cut()
-        await asyncio.sleep(0.5)
-
-
-async def delay_redis(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.redis_link.delay_seconds = 0.05
-    await asyncio.sleep(seconds)
-
-
-async def lose_redis(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.redis_link.loss = 0.05
-    await asyncio.sleep(seconds)
-
-
-async def silence_redis(parts: Installation, _callers: Callers, seconds: float) -> None:
-    parts.redis_link.is_silent = True
-    await asyncio.sleep(seconds)
-
-
-async def cut_redis(parts: Installation, _callers: Callers, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        parts.redis_link.cut()
-        await asyncio.sleep(0.5)
+    return step
 
 
 async def end_replica(parts: Installation, callers: Callers, seconds: float) -> None:
@@ -144,14 +125,14 @@ FAULTS: dict[str, tuple[Step, tuple[str, ...]]] = {
     "PostgreSQL is killed": (kill_postgres, ("right", "later")),
     "Redis is killed and started": (kill_redis, CALM),
     "the embedding endpoint hangs": (hang_endpoint, CALM),
-    "50 ms more each way to the database": (delay_database, CALM),
-    "the link to the database loses 5 %": (lose_database, CALM),
-    "the link to the database falls silent": (silence_database, ("right", "later")),
-    "the link to the database is cut twice a second": (cut_database, ("right", "later")),
-    "50 ms more each way to Redis": (delay_redis, CALM),
-    "the link to Redis loses 5 %": (lose_redis, CALM),
-    "the link to Redis falls silent": (silence_redis, CALM),
-    "the link to Redis is cut twice a second": (cut_redis, CALM),
+    "50 ms more each way to the database": (spoil("database_link", delay_seconds=0.05), CALM),
+    "the link to the database loses 5 %": (spoil("database_link", loss=0.05), CALM),
+    "the link to the database falls silent": (spoil("database_link", is_silent=True), ("right", "later")),
+    "the link to the database is cut twice a second": (cut("database_link"), ("right", "later")),
+    "50 ms more each way to Redis": (spoil("redis_link", delay_seconds=0.05), CALM),
+    "the link to Redis loses 5 %": (spoil("redis_link", loss=0.05), CALM),
+    "the link to Redis falls silent": (spoil("redis_link", is_silent=True), CALM),
+    "the link to Redis is cut twice a second": (cut("redis_link"), CALM),
     "a replica gets SIGTERM": (end_replica, CALM),
     "the other replica gets kill -9": (kill_replica, ("right", "cut")),
 }

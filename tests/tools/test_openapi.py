@@ -22,7 +22,8 @@ from toolbox.services import Services
 from toolbox.tools.arguments import compile_schema, find_violations
 from toolbox.tools.http import HttpKind
 from toolbox.tools.kinds import Kinds
-from toolbox.tools.openapi import METHODS, OpenApiTool, parse_document, read_openapi
+from toolbox.tools.openapi import METHODS, OpenApiTool, read_openapi
+from toolbox.tools.openapi_documents import parse_document
 from toolbox.tools.openapi_import import import_openapi
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "openapi"

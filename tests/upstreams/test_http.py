@@ -10,7 +10,8 @@ from toolbox.definitions import Upstream
 from toolbox.errors import UpstreamFailed
 from toolbox.tools.client import InputRequired
 from toolbox.upstreams.client import ServerError
-from toolbox.upstreams.supervisor import Supervised, Supervisor
+from toolbox.upstreams.supervised import Supervised
+from toolbox.upstreams.supervisor import Supervisor
 from toolbox.upstreams.tool import to_result
 
 LEGS = [("http", "modern"), ("http", "legacy"), ("sse", "auto")]

@@ -21,7 +21,8 @@ from toolbox.definitions import Upstream
 from toolbox.errors import UpstreamFailed
 from toolbox.upstreams.installations import Installations
 from toolbox.upstreams.logs import Log
-from toolbox.upstreams.supervisor import Supervised, Supervisor
+from toolbox.upstreams.supervised import Supervised
+from toolbox.upstreams.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 

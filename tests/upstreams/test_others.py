@@ -11,7 +11,8 @@ from tests.upstreams.conftest import SDK_SERVER
 from tests.upstreams.test_supervisor import Asked, as_it_is, make_context
 from toolbox.definitions import Upstream
 from toolbox.upstreams.discovery import read_offer
-from toolbox.upstreams.supervisor import Supervised, Supervisor
+from toolbox.upstreams.supervised import Supervised
+from toolbox.upstreams.supervisor import Supervisor
 from toolbox.upstreams.tool import to_result
 
 

@@ -16,8 +16,9 @@ from toolbox.errors import UpstreamFailed
 from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability
-from toolbox.upstreams import supervisor as module
-from toolbox.upstreams.supervisor import Supervised, Supervisor
+from toolbox.upstreams import supervised as module
+from toolbox.upstreams.supervised import Supervised
+from toolbox.upstreams.supervisor import Supervisor
 
 HOSTILE = str(Path(__file__).with_name("hostile.py"))
 

@@ -59,7 +59,7 @@ async def _import(
 
 
 def _fetch(url: str) -> bytes:
-    from toolbox.tools.openapi import MAX_DOCUMENT_BYTES
+    from toolbox.tools.openapi_documents import MAX_DOCUMENT_BYTES
 
     content = b""
     try:

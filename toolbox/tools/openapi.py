@@ -9,17 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
-import msgspec
-import yaml
 from msgspec import Struct
 
 from toolbox.definitions import ToolAnnotations, ToolDefinition, shorten_name, unique_name
 from toolbox.errors import InvalidDefinition
 from toolbox.tools.dialects import to_json_schema
 
-MAX_DOCUMENT_BYTES: Final = 32 * 1024 * 1024
-MAX_DOCUMENT_VALUES: Final = 2_000_000
-MAX_DOCUMENT_DEPTH: Final = 100
 MAX_DESCRIPTION: Final = 1_000
 MAX_TITLE: Final = 100
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch")
@@ -59,23 +54,6 @@ class OpenApiTools(Struct, frozen=True):
     """The names of the secrets that the tools refer to."""
 
 
-def parse_document(content: bytes) -> Object:
-    """A document out of JSON or YAML.
-
-    Raises:
-        InvalidDefinition: It is neither, too large, or no OpenAPI document that is understood.
-    """
-    if len(content) > MAX_DOCUMENT_BYTES:
-        raise InvalidDefinition(f"the document is longer than {MAX_DOCUMENT_BYTES:,} bytes")
-    document = _Plain().copy(_load(content))
-    version = document.get("openapi") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or not str(version or "").startswith(("3.0", "3.1")):
-        is_older = isinstance(document, dict) and "swagger" in document
-        what = "Swagger 2.0, which converters bring to 3.0" if is_older else version
-        raise InvalidDefinition(f"openapi: 3.0 or 3.1 is expected, not {what!s:.60}")
-    return document
-
-
 def read_openapi(
     document: Object,
     *,
@@ -88,7 +66,7 @@ def read_openapi(
     """The tools of a document.
 
     Args:
-        document: As `parse_document` gives it back.
+        document: As `toolbox.tools.openapi_documents.parse_document` gives it back.
         source: A short name; it leads the names of tools and of secrets.
         base_url: Where the document came from, which relative servers are relative to.
         server: The URL of the API, instead of the document's.
@@ -108,72 +86,6 @@ def read_openapi(
         except InvalidDefinition as error:
             skipped.append(SkippedOperation(id_, error.message))
     return OpenApiTools(reader.title, tuple(tools), tuple(skipped), tuple(sorted(reader.secrets)))
-
-
-def _load(content: bytes) -> Any:
-    try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass  # then it is YAML, most likely
-    try:
-        _refuse_depth(content)
-        return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader of our own
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InvalidDefinition(f"the document is neither JSON nor YAML: {error!s:.300}") from error
-
-
-def _refuse_depth(content: bytes) -> None:
-    """Look at the events alone: what makes values of them goes as deep as the document, and may take the process."""
-    depth = 0
-    for event in yaml.parse(content, Loader=_Loader):
-        if isinstance(event, yaml.events.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DOCUMENT_DEPTH:
-                raise _too_much()
-        elif isinstance(event, yaml.events.CollectionEndEvent):
-            depth -= 1
-
-
-def _too_much() -> InvalidDefinition:
-    return InvalidDefinition("the document is nested too deeply, or holds too much")
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as OpenAPI wants it: with the scalars of JSON, so that neither dates nor `no` become something else."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in {"null", "merge"}]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]{0,300})$"), list("-0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"),
-    list("-0123456789"),
-)
-
-
-class _Plain:
-    """Copies a document, with text as keys; aliases that multiply are counted each time, and stopped."""
-
-    def __init__(self) -> None:
-        self._left = MAX_DOCUMENT_VALUES
-
-    def copy(self, value: Any, depth: int = 0) -> Any:
-        self._left -= 1
-        if self._left < 0 or depth > MAX_DOCUMENT_DEPTH:
-            raise _too_much()
-        if isinstance(value, dict):
-            return {_key(name): self.copy(member, depth + 1) for name, member in value.items()}
-        if isinstance(value, list):
-            return [self.copy(member, depth + 1) for member in value]
-        return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _key(name: Any) -> str:
-    return name if isinstance(name, str) else str(name).lower()
 
 
 class _Reader:

@@ -6,7 +6,8 @@ from toolbox.database import Database
 from toolbox.definitions import ANONYMOUS
 from toolbox.errors import InvalidDefinition
 from toolbox.tools.kinds import Kinds
-from toolbox.tools.openapi import OpenApiTool, SkippedOperation, parse_document, read_openapi
+from toolbox.tools.openapi import OpenApiTool, SkippedOperation, read_openapi
+from toolbox.tools.openapi_documents import parse_document
 from toolbox.tools.repository import ToolRepository
 from toolbox.tools.sync import import_tools
 

@@ -25,8 +25,10 @@ from toolbox.tools.client import (
     MissingCapability,
     Question,
 )
-from toolbox.upstreams.client import ServerError, load_sdk
-from toolbox.upstreams.supervisor import Supervised, Supervisor
+from toolbox.upstreams.client import ServerError
+from toolbox.upstreams.sdk import load_sdk
+from toolbox.upstreams.supervised import Supervised
+from toolbox.upstreams.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

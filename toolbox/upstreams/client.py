@@ -21,28 +21,36 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from toolbox.definitions import Upstream
 from toolbox.errors import ToolboxError, UpstreamFailed
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import (
-    Elicitation,
     InputRequired,
-    ListRoots,
     MissingCapability,
-    Question,
-    Sampling,
     TaskRequired,
 )
 from toolbox.upstreams.logs import Log
 from toolbox.upstreams.process import Process, describe_status, inherited_environment, start_process
+from toolbox.upstreams.sdk import (
+    INVALID_REQUEST,
+    ServerInfo,
+    describe_server,
+    innermost_reason,
+    is_modern,
+    load_sdk,
+    requests_by_method,
+    to_answer,
+    to_question,
+    to_refusal,
+    without_nothing,
+)
 from toolbox.version import VERSION
 
 if TYPE_CHECKING:  # the SDK takes the better part of a second to load, and only upstreams need it
     import mcp
     from mcp.client.session import ClientRequestContext
-    from mcp_types import CreateMessageRequestParams, ElicitRequestParams, ErrorData, LoggingMessageNotificationParams
+    from mcp_types import CreateMessageRequestParams, ElicitRequestParams, LoggingMessageNotificationParams
 
 logger = structlog.get_logger(__name__)
 
@@ -56,7 +64,6 @@ CLOSE_SECONDS = 5.0
 HEADER_MISMATCH = -32020
 CONNECTION_CLOSED = -32000
 REQUEST_TIMEOUT = -32001
-INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 
 LASTING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 415})
@@ -64,21 +71,6 @@ LASTING_STATUSES = frozenset({400, 401, 402, 403, 404, 405, 406, 410, 415})
 
 ListKind = Literal["tools", "prompts", "resources"]
 LISTS: tuple[ListKind, ...] = ("tools", "prompts", "resources")
-
-
-class ServerInfo(Struct, frozen=True):
-    """What a server said of itself when it was connected to."""
-
-    protocol_version: str
-    name: str
-    version: str
-    instructions: str | None
-    capabilities: dict[str, Any]
-
-    @property
-    def is_modern(self) -> bool:
-        """Whether it speaks the stateless era."""
-        return self.protocol_version >= "2026"
 
 
 class Lost(UpstreamFailed):
@@ -295,11 +287,11 @@ class Session:
             async with self._connect() as client:
                 self._client = client
                 if not opened.done():
-                    opened.set_result(_describe(client))
+                    opened.set_result(describe_server(client))
                 await self._stay(client)
         except (Exception, asyncio.CancelledError) as error:  # whatever the SDK and a server come up with
             if self._reason is None:
-                self._reason = None if self._ending.is_set() else _reason(error)
+                self._reason = None if self._ending.is_set() else innermost_reason(error)
             if not opened.done():
                 failure = error if isinstance(error, UpstreamFailed) else self._judge(error)
                 opened.set_exception(failure)
@@ -384,7 +376,7 @@ class Session:
         """Hold the connection until somebody wants it closed, or it closes by itself."""
         ends = self._ending.wait(), self._transport_ending.ended.wait()
         waits = {asyncio.create_task(end) for end in ends}
-        if _is_modern(client):
+        if is_modern(client.protocol_version):
             waits.add(asyncio.create_task(self._listen(client)))  # type: ignore[arg-type]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -429,7 +421,7 @@ class Session:
         if status is not None and status >= 400:
             return UpstreamFailed(f"it answers HTTP {status}")
         ending = getattr(self, "_transport_ending", None)
-        said = ending.reason if ending is not None and ending.reason else _reason(error)
+        said = ending.reason if ending is not None and ending.reason else innermost_reason(error)
         if self.process is not None and self.process.status is not None:
             said = f"its process has ended ({describe_status(self.process.status)}) before it answered"
         return UpstreamFailed(self._explain(said), is_lasting="Unsupported protocol version" in said)
@@ -466,7 +458,7 @@ class Session:
         if client is None or not self.is_open:
             raise Lost(self._reason or "the session was closed", was_sent=False)
         progress = functools.partial(_report_progress, call.context) if call else None
-        request, result_type = _requests()[method](params)
+        request, result_type = requests_by_method()[method](params)
 
         async def send() -> dict[str, Any]:
             result: dict[str, Any] = await client.session.send_request(
@@ -478,7 +470,7 @@ class Session:
             try:
                 return await send()
             except MCPError as error:
-                if error.error.code != HEADER_MISMATCH or not _is_modern(client):
+                if error.error.code != HEADER_MISMATCH or not is_modern(client.protocol_version):
                     raise
                 await self.mirror_headers()
                 return await send()
@@ -528,17 +520,17 @@ class Session:
         call = self._find_call()
         if call is None:
             self._log.add("toolbox", f"a question ({method}) was refused: it cannot be tied to one call")
-            return _refuse("this question cannot be tied to one call; ToolBox's `session` setting has more")
+            return to_refusal("this question cannot be tied to one call; ToolBox's `session` setting has more")
         call.questions += 1
         plain = params.model_dump(by_alias=True, mode="json", exclude_none=True)
         try:
             answers = await self._ask_by_key({f"question_{call.questions}": {"method": method, "params": plain}}, call)
         except (InputRequired, TaskRequired, MissingCapability) as why:
             call.interrupt(why)
-            return _refuse("the caller has to be asked first; the call was ended")
+            return to_refusal("the caller has to be asked first; the call was ended")
         except Exception as error:  # noqa: BLE001 - whatever the caller's client came up with
-            return _refuse(str(error))
-        return _to_answer(method, next(iter(answers.values())))
+            return to_refusal(str(error))
+        return to_answer(method, next(iter(answers.values())))
 
     async def _ask_by_key(self, requests: Mapping[str, Any], call: _Call) -> dict[str, Any]:
         """What our caller answers to a server's questions, by their keys.
@@ -547,11 +539,11 @@ class Session:
             InputRequired: The caller is asked by ending the call.
             MissingCapability: The caller cannot be asked.
         """
-        questions = {key: _to_question(request) for key, request in requests.items()}
+        questions = {key: to_question(request) for key, request in requests.items()}
         if not questions:
             return {}
         answers = await call.context.ask(questions)
-        return {key: _without_nothing(msgspec.to_builtins(answer)) for key, answer in answers.items()}
+        return {key: without_nothing(msgspec.to_builtins(answer)) for key, answer in answers.items()}
 
     async def _hear_log(self, params: "LoggingMessageNotificationParams") -> None:
         call = _current.get() or (self._calls[0] if len(self._calls) == 1 and not self.is_tainted else None)
@@ -567,121 +559,12 @@ class Session:
                 self._on_change(name)
 
 
-async def load_sdk() -> None:
-    """Load the SDK off the event loop, once.
-
-    Raises:
-        UpstreamFailed: It is not installed.
-    """
-    if not _loaded:
-        try:
-            await asyncio.to_thread(_load)
-        except ImportError as error:
-            raise UpstreamFailed(
-                "MCP's SDK is not installed: pip install 'toolbox-registry[upstreams]'", is_lasting=True
-            ) from error
-
-
-_loaded = list[bool]()
-
-
-def _load() -> None:
-    import toolbox.upstreams.transports  # noqa: F401 - it loads everything that is needed
-
-    _loaded.append(True)
-
-
-@functools.cache
-def _requests() -> Mapping[str, Callable[[Mapping[str, Any]], tuple[Any, Any]]]:
-    """How the SDK writes each method that we send, and that its result is taken as it comes."""
-    import mcp_types
-    from pydantic import TypeAdapter
-
-    anything = TypeAdapter(dict[str, Any])
-
-    def make(request: Any, params: Any) -> Callable[[Mapping[str, Any]], tuple[Any, Any]]:
-        def build(given: Mapping[str, Any]) -> tuple[Any, Any]:
-            return request(params=params.model_validate(dict(given)) if given else None), anything
-
-        return build
-
-    paging = mcp_types.PaginatedRequestParams
-    return {
-        "tools/list": make(mcp_types.ListToolsRequest, paging),
-        "prompts/list": make(mcp_types.ListPromptsRequest, paging),
-        "resources/list": make(mcp_types.ListResourcesRequest, paging),
-        "resources/templates/list": make(mcp_types.ListResourceTemplatesRequest, paging),
-        "tools/call": make(mcp_types.CallToolRequest, mcp_types.CallToolRequestParams),
-        "prompts/get": make(mcp_types.GetPromptRequest, mcp_types.GetPromptRequestParams),
-        "resources/read": make(mcp_types.ReadResourceRequest, mcp_types.ReadResourceRequestParams),
-        "ping": make(mcp_types.PingRequest, mcp_types.RequestParams),
-    }
-
-
-def _is_modern(client: "mcp.Client") -> bool:
-    return client.protocol_version >= "2026"
-
-
 def _expand(folder: str) -> Path:
     return Path(folder).expanduser()
 
 
-def _describe(client: "mcp.Client") -> ServerInfo:
-    info = client.server_info
-    return ServerInfo(
-        protocol_version=client.protocol_version,
-        name=info.name if info else "",
-        version=info.version if info else "",
-        instructions=client.instructions,
-        capabilities=client.server_capabilities.model_dump(by_alias=True, mode="json", exclude_none=True),
-    )
-
-
-_QUESTIONS: Mapping[str, type[Question]] = {
-    "elicitation/create": Elicitation,
-    "sampling/createMessage": Sampling,
-    "roots/list": ListRoots,
-}
-
-
-def _to_question(request: Any) -> Question:
-    method = request.get("method") if isinstance(request, dict) else None
-    kind = _QUESTIONS.get(method or "")
-    if kind is None:
-        raise UpstreamFailed(f"it asks for {method!r}, which nobody here can answer")
-    try:
-        return msgspec.convert(request.get("params") or {}, kind)
-    except msgspec.ValidationError as error:
-        raise UpstreamFailed(f"its question ({method}) is not what MCP says: {error}") from error
-
-
-def _to_answer(method: str, answer: dict[str, Any]) -> Any:
-    import mcp_types
-
-    model = mcp_types.ElicitResult if method == "elicitation/create" else mcp_types.CreateMessageResult
-    return model.model_validate(answer)
-
-
-def _refuse(why: str) -> "ErrorData":
-    from mcp_types import ErrorData
-
-    return ErrorData(code=INVALID_REQUEST, message=why)
-
-
-def _without_nothing(answer: Any) -> Any:
-    return {key: value for key, value in answer.items() if value is not None} if isinstance(answer, dict) else answer
-
-
 async def _report_progress(context: ToolContext, progress: float, total: float | None, message: str | None) -> None:
     await context.report_progress(progress, total, message)
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost of what the SDK's task groups wrap."""
-    while isinstance(error, BaseExceptionGroup) and error.exceptions:
-        error = error.exceptions[0]
-    said = str(error) or type(error).__name__
-    return f"{type(error).__name__}: {said}" if type(error).__name__ in {"ConnectError", "ReadError"} else said
 
 
 def _first_line(error: Exception) -> str:

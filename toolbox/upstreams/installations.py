@@ -201,13 +201,12 @@ def _read_facts(installation: Path) -> Facts | None:
 
 def _look_for(folder: Path, text: str, current: Path | None, upgrade: str) -> Path | None:
     """What is installed of a source already, what is current first, else the newest."""
-    there = [each for each in folder.glob(f"{WHOLE}{source_digest(text)}-*") if (facts := _read_facts(each))]
-    there.sort(key=lambda each: (each != current, -each.stat().st_mtime))
-    for each in there:
-        facts = _read_facts(each)
-        if facts and facts.source == text and (not upgrade or facts.upgrade == upgrade):
-            return each
-    return None
+    there = [
+        each
+        for each in folder.glob(f"{WHOLE}{source_digest(text)}-*")
+        if (facts := _read_facts(each)) and facts.source == text and (not upgrade or facts.upgrade == upgrade)
+    ]
+    return max(there, key=lambda each: (each == current, each.stat().st_mtime), default=None)
 
 
 def _hold_current(folder: Path, text: str) -> Installation | None:

@@ -11,8 +11,8 @@ from msgspec import Struct, structs
 from toolbox.database import Connection, Database
 from toolbox.definitions import Upstream
 from toolbox.events import notify
-from toolbox.upstreams.client import ServerInfo
 from toolbox.upstreams.discovery import LeftOut
+from toolbox.upstreams.sdk import ServerInfo
 
 
 class Offers(Struct, frozen=True):

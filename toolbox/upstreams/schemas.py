@@ -8,12 +8,12 @@ from msgspec import Meta, Struct
 from toolbox.definitions import Moment, Upstream
 from toolbox.redaction import Redactor
 from toolbox.tools.admin_schemas import WaitingVersion
-from toolbox.upstreams.client import ServerInfo
 from toolbox.upstreams.config import REFERENCE
 from toolbox.upstreams.discovery import LeftOut
 from toolbox.upstreams.logs import LogLine
 from toolbox.upstreams.repository import StoredUpstream
-from toolbox.upstreams.supervisor import Status
+from toolbox.upstreams.sdk import ServerInfo
+from toolbox.upstreams.supervised import Status
 
 MASK = "***"
 """Stands for a value that is not shown; written back, it leaves the value as it is."""

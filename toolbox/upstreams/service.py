@@ -37,7 +37,8 @@ from toolbox.upstreams.repository import (
     write_upstream,
 )
 from toolbox.upstreams.schemas import MASK, find_masked, mask
-from toolbox.upstreams.supervisor import Status, Supervisor
+from toolbox.upstreams.supervised import Status
+from toolbox.upstreams.supervisor import Supervisor
 
 logger = structlog.get_logger(__name__)
 
