@@ -30,6 +30,11 @@ COUNTED = """
     from calls group by 1, 2, 3
 """
 
+TOTALLED = """
+    insert into call_totals (success, bucket, calls, last_called_at)
+    select success, bucket, sum(calls), max(last_called_at) from call_statistics group by 1, 2
+"""
+
 
 async def main() -> None:
     """Measure."""
@@ -44,7 +49,8 @@ async def main() -> None:
         async with open_database(url, pool_size=2, max_overflow=2, timeout_seconds=60) as database:
             await database.execute(CALLS, options.calls, options.tools)
             await database.execute(COUNTED)
-            await database.execute("analyze calls, call_statistics")
+            await database.execute(TOTALLED)
+            await database.execute("analyze calls, call_statistics, call_totals")
             history = History(database)
             print(f"{options.calls:,} calls of {options.tools} tools")
             await measure("statistics of all", history.statistics)

@@ -139,7 +139,9 @@ async def test_calls_are_listed_page_by_page_and_only_ones_own(
     stats = (await client.get("/admin/tools/text_reverse/stats")).json()
     assert (stats["calls"], stats["succeeded"], stats["success_rate"]) == (4, 3, 0.75)
     assert stats["p99_ms"] == pytest.approx(1.0, rel=0.011)
-    assert (await client.get("/stats")).json()["calls"]["calls"] == 10
+    total = (await client.get("/stats")).json()["calls"]
+    assert (total["calls"], total["succeeded"], total["success_rate"]) == (10, 8, 0.8)
+    assert datetime.fromisoformat(total["last_called_at"]) == START + timedelta(seconds=9)
 
 
 async def test_retention_keeps_the_newest_calls_and_counts_the_others_still(database: Database) -> None:

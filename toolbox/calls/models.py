@@ -46,6 +46,17 @@ class CallStatisticsRow(DefaultBase):
     last_called_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+class CallTotalRow(DefaultBase):
+    """The same for all tools together, so that nobody adds up a hundred thousand rows to tell."""
+
+    __tablename__ = "call_totals"
+
+    success: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    calls: Mapped[int] = mapped_column(BigInteger)
+    last_called_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
 class ResultRow(DefaultBase):
     """A result that was too long for its answer, whole. Its id is that of the call, or one that only its link names."""
 

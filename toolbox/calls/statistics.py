@@ -51,26 +51,23 @@ async def count_calls(connection: Connection, calls: Iterable[Counted]) -> None:
         number, latest = counts.get(key, (0, call.started_at))
         counts[key] = (number + 1, max(latest, call.started_at))
     rows = sorted(counts.items())
-    await connection.execute(
-        """
-        insert into call_statistics as s (tool_name, success, bucket, calls, last_called_at)
-        select * from unnest($1::text[], $2::bool[], $3::smallint[], $4::bigint[], $5::timestamptz[])
-        on conflict (tool_name, success, bucket) do update
-        set calls = s.calls + excluded.calls, last_called_at = greatest(s.last_called_at, excluded.last_called_at)
-        """,
+    columns = (
         *([key[part] for key, _ in rows] for part in range(3)),
         *([value[part] for _, value in rows] for part in range(2)),
     )
+    for statement in (_COUNT_BY_TOOL, _COUNT_ALL):
+        await connection.execute(statement, *columns)
 
 
 async def read_statistics(database: Database, tool_name: str | None = None) -> CallStatistics:
     """The statistics of a tool, or of all; percentiles to 1 %."""
+    of_tool = () if tool_name is None else (tool_name,)
     row = await database.fetch_row(
         f"""
         with counted as (
             select bucket, sum(calls) as calls, sum(calls) filter (where success) as succeeded,
                 max(last_called_at) as last_called_at
-            from call_statistics where $1::text is null or tool_name = $1 group by bucket
+            from {"call_statistics where tool_name = $1" if of_tool else "call_totals"} group by bucket
         ), summed as (
             select *, sum(calls) over (order by bucket) as upto, sum(calls) over () as total from counted
         )
@@ -80,9 +77,23 @@ async def read_statistics(database: Database, tool_name: str | None = None) -> C
             max(last_called_at) as last_called_at
         from summed
         """,
-        tool_name,
+        *of_tool,
     )
     return CallStatistics(**row) if row else CallStatistics(0, 0, None, None, None, None, None)
+
+
+_COUNTED = "unnest($1::text[], $2::bool[], $3::smallint[], $4::bigint[], $5::timestamptz[])"
+_ADDED = "calls = s.calls + excluded.calls, last_called_at = greatest(s.last_called_at, excluded.last_called_at)"
+_COUNT_BY_TOOL = f"""
+    insert into call_statistics as s (tool_name, success, bucket, calls, last_called_at) select * from {_COUNTED}
+    on conflict (tool_name, success, bucket) do update set {_ADDED}
+"""
+_COUNT_ALL = f"""
+    insert into call_totals as s (success, bucket, calls, last_called_at)
+    select success, bucket, sum(calls), max(last_called_at)
+    from {_COUNTED} as c (tool_name, success, bucket, calls, last_called_at) group by 1, 2 order by 1, 2
+    on conflict (success, bucket) do update set {_ADDED}
+"""
 
 
 def _percentile(share: float) -> str:
