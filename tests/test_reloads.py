@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.auth.conftest import mcp_request
 from tests.conftest import running
 from toolbox.app import create_app
 from toolbox.settings import Settings
@@ -18,6 +20,7 @@ from toolbox.settings import Settings
 CODE = '''
 import asyncio
 import contextlib
+from pathlib import Path
 import toolbox
 
 state = {{"is_open": False}}
@@ -47,6 +50,12 @@ def {prompt}() -> str:
     return "{words}"
 
 
+@toolbox.resource("hot://words")
+def words() -> str:
+    """The words."""
+    return "{words}"
+
+
 @toolbox.hookimpl
 def toolbox_tools():
     return [greet, wait{extra}]
@@ -55,6 +64,21 @@ def toolbox_tools():
 @toolbox.hookimpl
 def toolbox_prompts():
     return [{prompt}]
+
+
+@toolbox.hookimpl
+def toolbox_resources():
+    return [words]
+
+
+@toolbox.hookimpl
+def toolbox_skills():
+    return sorted((Path(__file__).parent / "skills").iterdir())
+
+
+@toolbox.hookimpl
+def toolbox_upstreams():
+    return [toolbox.Upstream(name="{words}", transport="http", url="https://127.0.0.1:9/{words}", enabled=False)]
 
 
 @toolbox.hookimpl
@@ -73,19 +97,23 @@ class Package:
 
     def install(self, version: str, words: str, *, code: str = CODE, extra: str = "", more: str = "") -> None:
         self.remove()
-        (self.folder / "hot_plugin.py").write_text(
-            code.format(words=words, extra=extra, more=more, prompt=f"say_{words}")
-        )
+        package = self.folder / "hot_plugin"
+        package.mkdir()
+        (package / "__init__.py").write_text(code.format(words=words, extra=extra, more=more, prompt=f"say_{words}"))
+        self.write_skill("wave", f"Say {words}.")
         record = self.folder / f"hot-{version}.dist-info"
         record.mkdir()
         (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: hot\nVersion: {version}\n")
         (record / "entry_points.txt").write_text("[toolbox]\nhot = hot_plugin\n")
 
+    def write_skill(self, name: str, text: str) -> None:
+        folder = self.folder / "hot_plugin" / "skills" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "SKILL.md").write_text(f"---\nname: {name}\ndescription: How to {name}.\n---\n\n{text}\n")
+
     def remove(self) -> None:
-        for record in self.folder.glob("*.dist-info"):
-            for file in record.iterdir():
-                file.unlink()
-            record.rmdir()
+        for folder in (self.folder / "hot_plugin", *self.folder.glob("*.dist-info")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -112,9 +140,30 @@ async def reload(client: httpx.AsyncClient, **query: Any) -> Any:
     return answer.json()["changes"]
 
 
+async def ask(client: httpx.AsyncClient, method: str, **params: Any) -> Any:
+    content, headers = mcp_request(method, params)
+    answer = (await client.post("/mcp", content=content, headers=headers)).json()
+    return answer.get("result") or answer["error"]
+
+
+async def read(client: httpx.AsyncClient, uri: str) -> Any:
+    answer = await ask(client, "resources/read", uri=uri)
+    return answer["contents"][0]["text"] if "contents" in answer else answer["message"]
+
+
 async def prompts(client: httpx.AsyncClient) -> set[str]:
-    plugins = (await client.get("/admin/plugins")).json()
-    return {prompt for plugin in plugins if plugin["name"] == "hot" for prompt in plugin["prompts"]}
+    return {one["name"] for one in (await ask(client, "prompts/list"))["prompts"] if one["name"].startswith("hot_")}
+
+
+async def skills(client: httpx.AsyncClient) -> dict[str, str]:
+    """The skills of the plugin, and what stands in each."""
+    listed = (await ask(client, "skills/list"))["skills"]
+    uris = [skill["uri"] for skill in listed if skill["uri"].startswith("skill://hot/")]
+    return {uri.split("/")[3]: (await read(client, uri)).rpartition("---")[2].strip() for uri in uris}
+
+
+async def upstreams(client: httpx.AsyncClient) -> list[str]:
+    return [upstream["name"] for upstream in (await client.get("/admin/upstreams")).json()]
 
 
 async def test_plugins_come_change_and_go_without_a_restart(client: httpx.AsyncClient, package: Package) -> None:
@@ -152,6 +201,46 @@ async def test_plugins_come_change_and_go_without_a_restart(client: httpx.AsyncC
     assert (gone["outcome"], gone["tools_removed"]) == ("removed", ["hot_greet", "hot_tell", "hot_wait"])
     assert await call(client, "hot_greet") == "tool_not_found"
     assert (await client.get("/admin/tools/hot_greet")).json()["is_offered"] is False
+
+
+async def test_what_a_plugin_offers_beside_tools_comes_changes_and_goes(
+    client: httpx.AsyncClient, package: Package
+) -> None:
+    package.install("1.0", "hello")
+    (planned,) = await reload(client, dry_run=True)
+    assert planned["others_added"] == [
+        "prompt hot_say_hello",
+        "resource hot://words",
+        "resource skill://hot/wave/SKILL.md",
+        "skill skill://hot/wave/SKILL.md",
+        "upstream hello",
+    ]
+    assert "no resource" in await read(client, "hot://words")
+    assert (await prompts(client), await skills(client), await upstreams(client)) == (set(), {}, [])
+    assert await reload(client) == [planned]
+    assert await read(client, "hot://words") == "hello"
+    assert await skills(client) == {"wave": "Say hello."}
+    assert (await prompts(client), await upstreams(client)) == ({"hot_say_hello"}, ["hello"])
+
+    package.write_skill("wave", "Say it twice.")
+    package.write_skill("bow", "Bend.")
+    (change,) = await reload(client)
+    assert (change["outcome"], change["version"], change["tools_changed"]) == ("upgraded", "1.0", [])
+    assert change["others_added"] == ["resource skill://hot/bow/SKILL.md", "skill skill://hot/bow/SKILL.md"]
+    assert change["others_changed"] == ["resource skill://hot/wave/SKILL.md", "skill skill://hot/wave/SKILL.md"]
+    assert await skills(client) == {"wave": "Say it twice.", "bow": "Bend."}
+
+    package.install("2.0", "goodbye")
+    await reload(client)
+    assert await read(client, "hot://words") == "goodbye"
+    assert await skills(client) == {"wave": "Say goodbye."}
+    assert (await prompts(client), await upstreams(client)) == ({"hot_say_goodbye"}, ["goodbye"])
+
+    package.remove()
+    (gone,) = await reload(client)
+    assert (gone["outcome"], "upstream goodbye" in gone["others_removed"]) == ("removed", True)
+    assert "no resource" in await read(client, "hot://words")
+    assert (await prompts(client), await skills(client), await upstreams(client)) == (set(), {}, [])
 
 
 async def test_a_plugin_that_is_installed_as_editable_is_found(

@@ -145,6 +145,7 @@ class Plugins:
         self.resources.update(fresh.resources)
         self.prompts.update(fresh.prompts)
         self.skills.update(fresh.skills)
+        self.upstreams.update(fresh.upstreams)
         self.plugins = sorted([*self.plugins, new], key=lambda plugin: plugin.name)
         return True
 
@@ -156,6 +157,7 @@ class Plugins:
             (self.resources, plugin.resources),
             (self.prompts, plugin.prompts),
             (self.skills, plugin.skills),
+            (self.upstreams, plugin.upstreams),
         ):
             for name in names:
                 offered.pop(name, None)

@@ -29,7 +29,7 @@ Outcome: TypeAlias = Literal["installed", "upgraded", "removed", "failed"]
 
 
 class PluginChange(Struct, frozen=True, kw_only=True):
-    """What a reload did, or would do, with a plugin."""
+    """What a reload did, or would do, with a plugin; what is no tool is named with its kind, as in `skill URI`."""
 
     plugin: str
     outcome: Annotated[Outcome, Meta(description="failed: it cannot be loaded, and what was there before stays.")]
@@ -38,6 +38,9 @@ class PluginChange(Struct, frozen=True, kw_only=True):
     tools_added: list[str]
     tools_changed: list[str]
     tools_removed: list[str]
+    others_added: list[str]
+    others_changed: list[str]
+    others_removed: list[str]
     problems: list[PluginProblem]
 
 
@@ -46,6 +49,13 @@ class ReloadReport(Struct, frozen=True):
 
     is_dry_run: bool
     changes: list[PluginChange]
+
+
+class _Offers(Struct, frozen=True):
+    """What a plugin offers, by names; the values tell whether it has changed."""
+
+    tools: dict[str, object] = {}
+    others: dict[str, object] = {}
 
 
 class Reloader:
@@ -84,19 +94,10 @@ class Reloader:
             return ReloadReport(dry_run, changes)
 
     def _remove(self, plugin: Plugin, *, dry_run: bool) -> PluginChange:
-        change = PluginChange(
-            plugin=plugin.name,
-            outcome="removed",
-            version=plugin.version,
-            was_version=plugin.version,
-            tools_added=[],
-            tools_changed=[],
-            tools_removed=sorted(plugin.tools),
-            problems=[],
-        )
+        offered = _find_offers(self._plugins, plugin)
         if not dry_run:
             self._plugins.remove(plugin)
-        return change
+        return _compare(offered, _Offers(), plugin=plugin, outcome="removed", was_version=plugin.version)
 
     async def _load(self, entry_point: EntryPoint, before: Plugin | None, *, dry_run: bool) -> PluginChange:
         old_modules = _forget_modules(entry_point)
@@ -105,28 +106,18 @@ class Reloader:
         (plugin,) = fresh.plugins
         self._check_names(fresh, plugin, before)
         is_usable = not plugin.problems or (before is None and plugin.state == "partly")
-        old_tools = {name: self._plugins.tools[name].definition for name in (before.tools if before else ())}
-        new_tools = {name: tool.definition for name, tool in fresh.tools.items()} if is_usable else old_tools
+        offered = _find_offers(self._plugins, before) if before else _Offers()
         if is_usable and not dry_run:
             is_usable = await self._plugins.replace(before, plugin, fresh, self._settings)
-            if not is_usable:
-                new_tools = old_tools
         if dry_run or not is_usable:
             _forget_modules(entry_point)
             sys.modules.update(old_modules)
-        return PluginChange(
-            plugin=plugin.name,
+        return _compare(
+            offered,
+            _find_offers(fresh, plugin) if is_usable else offered,
+            plugin=plugin,
             outcome=("upgraded" if before else "installed") if is_usable else "failed",
-            version=plugin.version,
             was_version=before.version if before else None,
-            tools_added=sorted(new_tools.keys() - old_tools.keys()),
-            tools_changed=sorted(
-                name
-                for name in new_tools.keys() & old_tools.keys()
-                if new_tools[name].fingerprint() != old_tools[name].fingerprint()
-            ),
-            tools_removed=sorted(old_tools.keys() - new_tools.keys()),
-            problems=list(plugin.problems),
         )
 
     def _check_names(self, fresh: Plugins, plugin: Plugin, before: Plugin | None) -> None:
@@ -135,10 +126,43 @@ class Reloader:
             (fresh.tools, self._plugins.tools, before.tools if before else []),
             (fresh.resources, self._plugins.resources, before.resources if before else []),
             (fresh.prompts, self._plugins.prompts, before.prompts if before else []),
+            (fresh.upstreams, self._plugins.upstreams, before.upstreams if before else []),
         )
         for new, old, own in kinds:
             for name in (new.keys() & old.keys()) - set(own):
                 plugin.report(name, "the name is taken by another plugin")
+
+
+def _find_offers(plugins: Plugins, plugin: Plugin) -> _Offers:
+    others: dict[str, object] = {
+        **{f"resource {uri}": plugins.resources[uri].definition for uri in plugin.resources},
+        **{f"prompt {name}": plugins.prompts[name].definition for name in plugin.prompts},
+        **{f"skill {uri}": plugins.skills[uri] for uri in plugin.skills},
+        **{f"upstream {name}": plugins.upstreams[name] for name in plugin.upstreams},
+    }
+    return _Offers({name: plugins.tools[name].definition.fingerprint() for name in plugin.tools}, others)
+
+
+def _compare(
+    before: _Offers, after: _Offers, *, plugin: Plugin, outcome: Outcome, was_version: str | None
+) -> PluginChange:
+    return PluginChange(
+        plugin=plugin.name,
+        outcome=outcome,
+        version=plugin.version,
+        was_version=was_version,
+        tools_added=sorted(after.tools.keys() - before.tools.keys()),
+        tools_changed=_find_changed(before.tools, after.tools),
+        tools_removed=sorted(before.tools.keys() - after.tools.keys()),
+        others_added=sorted(after.others.keys() - before.others.keys()),
+        others_changed=_find_changed(before.others, after.others),
+        others_removed=sorted(before.others.keys() - after.others.keys()),
+        problems=list(plugin.problems),
+    )
+
+
+def _find_changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    return sorted(name for name in before.keys() & after.keys() if before[name] != after[name])
 
 
 def _find_new_places() -> None:
@@ -163,13 +187,15 @@ def _identify(entry_point: EntryPoint) -> tuple[object, ...]:
 
 
 def _files(entry_point: EntryPoint) -> Iterable[Path]:
+    """The files of its package, data and skills among them."""
     spec = None
     with contextlib.suppress(ImportError, ValueError, AttributeError):
         spec = importlib.util.find_spec(_package(entry_point))
     if spec is None:
         return []
     if spec.submodule_search_locations:
-        return [file for place in spec.submodule_search_locations for file in Path(place).rglob("*.py")]
+        found = (file for place in spec.submodule_search_locations for file in Path(place).rglob("*"))
+        return [file for file in found if "__pycache__" not in file.parts and file.is_file()]
     return [Path(spec.origin)] if spec.origin else []
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast, get_args
@@ -170,12 +170,14 @@ class Services(Struct):
         report = await self.reloader.reload(dry_run=dry_run)
         if dry_run:
             return report
-        if any(change.outcome != "failed" for change in report.changes):
+        changed = [change.plugin for change in report.changes if change.outcome != "failed"]
+        if changed:
             self.registry.replace(self.plugins.tools.values())
             self.task_worker.register_jobs(self.queue)
             if self.replica:
                 await self.replica.announce([tool.name for tool in self.registry])
             await self.sync(self.replica)
+            await self._configure_upstreams_of(changed)
             for kind in ("prompts", "resources", "tools"):
                 await notify(self.database, "lists", kind)
         if tell:
@@ -225,10 +227,15 @@ class Services(Struct):
         for name, reason in found.rejected.items():
             logger.error("MCP_SERVERS names a server that cannot be used", server=name, reason=reason)
         await self.upstreams.put_all_of("settings", found.upstreams)
-        for plugin in self.plugins.plugins:
-            offered = [self.plugins.upstreams[name] for name in plugin.upstreams]
-            await self.upstreams.put_all_of(f"plugin:{plugin.name}", offered)
+        await self._configure_upstreams_of(plugin.name for plugin in self.plugins.plugins)
         await self.upstreams.load()
+
+    async def _configure_upstreams_of(self, plugins: Iterable[str]) -> None:
+        """Offer what these plugins name, and no more what those of them named that are gone."""
+        offered = {plugin.name: plugin.upstreams for plugin in self.plugins.plugins}
+        for name in plugins:
+            upstreams = [self.plugins.upstreams[upstream] for upstream in offered.get(name, ())]
+            await self.upstreams.put_all_of(f"plugin:{name}", upstreams)
 
     @property
     def is_ready(self) -> bool:

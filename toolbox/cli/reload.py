@@ -27,12 +27,17 @@ def reload(url: str | None, dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(report)
     else:
-        kinds = ("tools_added", "tools_changed", "tools_removed")
+        kinds = ("added", "changed", "removed")
         rows = [
-            (one["plugin"], one["outcome"], one["version"], *(len(one[kind]) for kind in kinds))
+            (
+                one["plugin"],
+                one["outcome"],
+                one["version"],
+                *(len(one[f"tools_{kind}"]) + len(one[f"others_{kind}"]) for kind in kinds),
+            )
             for one in report["changes"]
         ]
-        columns = ("plugin", "outcome", "version", "added", "changed", "removed")
+        columns = ("plugin", "outcome", "version", *kinds)
         print_table(columns, rows, caption=None if rows else "nothing has changed")
         for one in report["changes"]:
             for problem in one["problems"]:

@@ -161,10 +161,19 @@ def _run(settings: Settings, listening: socket.socket, url: str, *, reload: bool
     from toolbox.metrics import shared_folder  # slow to load, as above
 
     with shared_folder(), _quiet(lambda record: "failed to start" in record.getMessage()):  # the worker has said why
-        workers = Multiprocess(config, sockets=[listening])
+        workers = _Workers(config, sockets=[listening])
         workers.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in workers.processes):
         sys.exit(1)
+
+
+class _Workers(Multiprocess):
+    """Worker processes; told to reload, they do so themselves, and what they are doing goes on."""
+
+    def handle_hup(self) -> None:
+        for worker in self.processes:
+            if worker.pid is not None and worker.process.is_alive():
+                os.kill(worker.pid, signal.SIGHUP)
 
 
 def _run_alone(settings: Settings, listening: socket.socket) -> None:

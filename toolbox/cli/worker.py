@@ -52,6 +52,7 @@ async def _work(settings: Settings, database: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _end, loop, ended)
     async with open_services(settings) as services, working(services):
+        loop.add_signal_handler(signal.SIGHUP, services.reload_later)
         kinds = _name_kinds(services.queue.kinds)
         click.echo(f"ToolBox {VERSION} worker: works {kinds} in {database}; Ctrl-C ends it", err=True)
         await ended.wait()

@@ -263,7 +263,8 @@ class UpstreamService:
         wanted = {upstream.name for upstream in upstreams}
         for name, stored in there.items():
             if stored.origin == origin and name not in wanted:
-                await self.delete(name, caller=ITSELF)
+                with contextlib.suppress(NotFound):  # another process was as fast
+                    await self.delete(name, caller=ITSELF)
 
     async def delete(self, name: str, *, caller: str = ANONYMOUS) -> None:
         """Delete an upstream and its tools; the history of calls stays.
