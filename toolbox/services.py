@@ -175,7 +175,7 @@ class Services(Struct):
             self.registry.replace(self.plugins.tools.values())
             self.task_worker.register_jobs(self.queue)
             if self.replica:
-                await self.replica.announce([tool.name for tool in self.registry])
+                await self.replica.announce(list(self.registry))
             await self.sync(self.replica)
             await self._configure_upstreams_of(changed)
             for kind in ("prompts", "resources", "tools"):
@@ -425,7 +425,7 @@ async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) 
     are_upstreams_known = False
     while True:
         try:
-            await replica.announce([tool.name for tool in services.registry])
+            await replica.announce(list(services.registry))
             await services.sync(replica)
             if not are_upstreams_known:
                 await services.configure_upstreams()

@@ -17,7 +17,7 @@ from toolbox.errors import EmbeddingError
 from toolbox.index.embeddings import BATCH, Model, register_model
 from toolbox.tools.function import FunctionTool
 from toolbox.tools.registry import RegisteredTool
-from toolbox.tools.replicas import Replica
+from toolbox.tools.replicas import Elsewhere, Replica
 from toolbox.tools.repository import IndexedTool, ToolFilter, ToolRepository
 from toolbox.tools.sync import SyncReport, embed_missing, import_tools, make_plan, sync_plugins
 
@@ -137,9 +137,9 @@ async def test_a_tool_stays_while_another_living_replica_offers_it(
     database: Database, embed: tuple[Model, CountingEmbedder]
 ) -> None:
     old, new = Replica(database, uuid4()), Replica(database, uuid4())
-    await old.announce(["a", "b"])
+    await old.announce([offer("a"), offer("b")])
     await sync_plugins(database, [offer("a"), offer("b")], replica_id=old.id, embed=embed)
-    await new.announce(["a"])
+    await new.announce([offer("a", "New.", "2.0")])
     report = await sync_plugins(database, [offer("a", "New.", "2.0")], replica_id=new.id, embed=embed)
     assert (report.updated, report.hidden) == (("a",), ())
     overwritten = await sync_plugins(database, [offer("a"), offer("b")], replica_id=old.id, embed=embed)
@@ -149,8 +149,54 @@ async def test_a_tool_stays_while_another_living_replica_offers_it(
     assert report.hidden == ("b",)
 
 
+async def test_an_earlier_version_is_gone_back_to_once_no_replica_has_the_newer_one(database: Database) -> None:
+    first, second = Replica(database, uuid4()), Replica(database, uuid4())
+    old, new = [offer("a", version="1.9")], [offer("a", "New.", "1.10")]
+    for replica in (first, second):
+        await replica.announce(new)
+        await sync_plugins(database, new, replica_id=replica.id, embed=None)
+    await first.announce(old)
+    assert (await sync_plugins(database, old, replica_id=first.id, embed=None)).updated == ()
+    await second.announce(old)
+    assert (await sync_plugins(database, old, replica_id=second.id, embed=None)).updated == ("a",)
+
+
+async def test_what_waits_is_withdrawn_when_its_source_offers_something_else(database: Database) -> None:
+    async def waiting() -> list[int]:
+        rows = await database.fetch("select number from tool_versions where review = 'waiting' order by number")
+        return [row["number"] for row in rows]
+
+    async def sync(description: str, version: str = "1.0") -> SyncReport:
+        return await sync_plugins(database, [offer("a", description, version)], replica_id=None, embed=None)
+
+    await sync("Approved.")
+    await database.execute("insert into source_policies (source, on_change) values ('plugin:*', 'hold')")
+    assert ((await sync("Other.")).withheld, await waiting()) == (("a",), [2])
+    report = await sync("Another.")
+    assert (report.withheld, report.withdrawn, await waiting()) == (("a",), ("a",), [3])
+    assert await sync("Approved.") == SyncReport(withdrawn=("a",), unchanged=1)
+    assert (await waiting(), await sync("Approved.")) == ([], SyncReport(unchanged=1))
+
+    await Replica(database, uuid4()).announce([offer("a", "Other.", "2.0")])
+    assert ((await sync("Other.", "2.0")).withheld, await waiting()) == (("a",), [4])
+    assert (await sync("Approved.")).withdrawn == (), "a roll-out is on its way"
+
+
+async def test_a_new_tool_that_is_changed_before_it_was_approved_waits_as_it_is_offered(database: Database) -> None:
+    await database.execute("insert into source_policies (source, on_change) values ('plugin:*', 'hold')")
+    for description in ("One.", "Two.", "One."):
+        assert (await sync_plugins(database, [offer("a", description)], replica_id=None, embed=None)).withheld == ("a",)
+        (row,) = await database.fetch(
+            """
+            select v.definition->>'description' as waiting, t.description, t.active from tool_versions v
+            join tools t on t.id = v.tool_id where v.review = 'waiting'
+            """
+        )
+        assert dict(row) == {"waiting": description, "description": description, "active": False}
+
+
 async def test_a_replica_that_was_killed_counts_as_gone_after_a_while(database: Database) -> None:
-    await Replica(database, uuid4()).announce(["a"])
+    await Replica(database, uuid4()).announce([offer("a")])
     await sync_plugins(database, [offer("a")], replica_id=None, embed=None)
     assert (await sync_plugins(database, [], replica_id=None, embed=None)).hidden == ()
     await database.execute("update replicas set seen_at = now() - interval '1 minute'")
@@ -197,7 +243,7 @@ async def test_a_model_that_changes_its_dimension_needs_another_name(
 def test_a_plan_is_empty_when_all_is_as_it_should_be() -> None:
     tool = offer("a")
     row = IndexedTool(1, "a", "plugin:demo", "1.0", tool.definition.fingerprint(), True)
-    assert make_plan([tool], [row], set()).is_empty
+    assert make_plan([tool], [row], Elsewhere()).is_empty
 
 
 KILLED = """

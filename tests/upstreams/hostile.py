@@ -69,7 +69,7 @@ def call(request: dict[str, Any]) -> dict[str, Any] | None:
             sys.stdout.flush()
             return text("after a long line")
         case "change":
-            CHANGED = True
+            CHANGED = arguments.get("text") != "back"
             say({"method": "notifications/tools/list_changed"})
             return text("changed")
         case "fork":

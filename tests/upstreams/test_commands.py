@@ -33,7 +33,7 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
     assert json.loads(run("call", "pets__echo", "text=hi", "--json").stdout)["result"][0]["text"] == "hi"
     assert (
         run("upstreams", "refresh", "pets").stdout
-        == "pets: 0 added, 0 updated, 0 shown, 0 hidden, 0 pending, 12 unchanged\n"
+        == "pets: 0 added, 0 updated, 0 shown, 0 hidden, 0 pending, 0 withdrawn, 12 unchanged\n"
     )
     assert run("upstreams", "remove", "pets").stdout == "pets: removed\n"
 

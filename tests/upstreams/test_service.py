@@ -113,6 +113,12 @@ async def test_lists_follow_the_server_and_what_is_not_trusted_waits(toolbox_cli
     assert (await client.post("/admin/upstreams/pinned/refresh")).json()["hidden"] == []
     assert "p__echo" in await list_names(client, "upstream:pinned")
 
+    assert (await call(client, "p__change", text="back"))["success"]
+    while [one["tool"] for one in (await client.get("/admin/approvals")).json()] != ["p__echo"]:
+        await asyncio.sleep(0.05)
+    found = (await client.get("/admin/upstreams/pinned")).json()
+    assert [(one["tool"], one["changes"][0]["after"]) for one in found["changes"]] == [("p__echo", "echo something")]
+
 
 async def test_broken_servers_harm_nobody(toolbox_client: AsyncTestClient[Any]) -> None:
     client = toolbox_client

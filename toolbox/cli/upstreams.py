@@ -93,7 +93,7 @@ def refresh(name: str, url: str | None) -> None:
     done = _work(
         url, ("POST", f"/{quote(name, safe='')}/refresh"), lambda services: services.upstreams.refresh(name, anew=True)
     )
-    parts = [f"{len(done[what])} {what}" for what in ("added", "updated", "shown", "hidden", "pending")]
+    parts = [f"{len(done[what])} {what}" for what in ("added", "updated", "shown", "hidden", "pending", "withdrawn")]
     click.echo(f"{name}: {', '.join(parts)}, {done['unchanged']} unchanged")
 
 

@@ -123,7 +123,8 @@ class Approvals:
 
 _WAITING = """
     select t.name, t.source, v.tool_id, max(v.number) as number from tool_versions v join tools t on t.id = v.tool_id
-    where v.review = 'waiting' and ($1::text is null or t.source = $1) group by t.name, t.source, v.tool_id
+    where v.review = 'waiting' and t.is_offered and ($1::text is null or t.source = $1)
+    group by t.name, t.source, v.tool_id
 """
 
 

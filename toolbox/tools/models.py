@@ -120,5 +120,6 @@ class ReplicaRow(DefaultBase):
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
     tool_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    source_versions: Mapped[Any | None] = mapped_column(JSON)
     started_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())

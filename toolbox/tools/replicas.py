@@ -1,12 +1,29 @@
 """Which servers are alive and what they can run, so that a roll-out takes no tool away that somebody still serves."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from uuid import UUID
 
+from msgspec import Struct
+from packaging.version import InvalidVersion, Version
+
 from toolbox.database import Database
+from toolbox.tools.registry import RegisteredTool
 
 BEAT_SECONDS = 10
 ALIVE_SECONDS = 30
+
+
+class Elsewhere(Struct, frozen=True):
+    """What other living servers can run."""
+
+    names: frozenset[str] = frozenset()
+    versions: dict[str, Version] = {}
+    """The newest version that one of them has, by source."""
+
+    def has_newer(self, tool: RegisteredTool) -> bool:
+        """Whether one of them has this tool, and one a newer version of its source."""
+        newest = self.versions.get(tool.source)
+        return tool.name in self.names and newest is not None and newest > _to_version(tool.source_version)
 
 
 class Replica:
@@ -16,15 +33,17 @@ class Replica:
         self._database = database
         self.id = replica_id
 
-    async def announce(self, tool_names: Sequence[str]) -> None:
+    async def announce(self, tools: Collection[RegisteredTool]) -> None:
         """Say that this server is alive and can run these tools."""
         await self._database.execute(
             """
-            insert into replicas (id, tool_names) values ($1, $2)
-            on conflict (id) do update set tool_names = excluded.tool_names, seen_at = now()
+            insert into replicas (id, tool_names, source_versions) values ($1, $2, $3)
+            on conflict (id) do update
+            set tool_names = excluded.tool_names, source_versions = excluded.source_versions, seen_at = now()
             """,
             self.id,
-            list(tool_names),
+            [tool.name for tool in tools],
+            {tool.source: tool.source_version for tool in tools},
         )
 
     async def leave(self) -> None:
@@ -34,13 +53,22 @@ class Replica:
         )
 
 
-async def names_served_elsewhere(database: Database, besides: UUID | None) -> set[str]:
-    """The tools that other living servers can run."""
+async def read_elsewhere(database: Database, besides: UUID | None) -> Elsewhere:
+    """What the other living servers have announced."""
+    alive = f"id is distinct from $1 and seen_at > now() - interval '{ALIVE_SECONDS} seconds'"
+    names = await database.fetch(f"select distinct unnest(tool_names) as name from replicas where {alive}", besides)
     rows = await database.fetch(
-        f"""
-        select distinct unnest(tool_names) as name from replicas
-        where id is distinct from $1 and seen_at > now() - interval '{ALIVE_SECONDS} seconds'
-        """,
-        besides,
+        f"select distinct key, value from replicas, json_each_text(source_versions) where {alive}", besides
     )
-    return {row["name"] for row in rows}
+    versions = dict[str, Version]()
+    for row in rows:
+        version = _to_version(row["value"])
+        versions[row["key"]] = max(version, versions.get(row["key"], version))
+    return Elsewhere(frozenset(row["name"] for row in names), versions)
+
+
+def _to_version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0")

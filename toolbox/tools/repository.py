@@ -109,7 +109,7 @@ class Page(Struct, frozen=True):
 
 
 Review: TypeAlias = Literal["waiting", "rejected", "pinned", "superseded"]
-"""Why a version was never in force: it waits, was rejected, the tool is pinned, or a newer one came first."""
+"""Why a version was never in force: it waits, was rejected, the tool is pinned, or its source offers another by now."""
 
 
 class IndexedTool(Struct, frozen=True):
@@ -122,15 +122,20 @@ class IndexedTool(Struct, frozen=True):
     fingerprint: bytes
     is_offered: bool
     is_pinned: bool = False
+    is_held: bool = False
     withheld: tuple[bytes, ...] = ()
     """Fingerprints of what was offered and is not in force: it waits, was rejected, or the tool is pinned."""
+    undecided: tuple[bytes, ...] = ()
+    """Those of them that nobody has rejected."""
 
 
 INDEXED = """
-    id, name, source, source_version, fingerprint, is_offered, is_pinned, array(
+    id, name, source, source_version, fingerprint, is_offered, is_pinned, is_held, array(
         select v.fingerprint from tool_versions v
         where v.tool_id = tools.id and v.review in ('waiting', 'rejected', 'pinned')
-    ) as withheld
+    ) as withheld, array(
+        select v.fingerprint from tool_versions v where v.tool_id = tools.id and v.review in ('waiting', 'pinned')
+    ) as undecided
 """
 _COMPUTED = {"kind": "t.implementation->>'kind' as kind"}
 COLUMNS = ", ".join(_COMPUTED.get(name, f"t.{name}") for name in StoredTool.__struct_fields__)
@@ -271,7 +276,7 @@ class ToolRepository:
 def to_indexed(row: Mapping[str, Any]) -> IndexedTool:
     """A row of INDEXED."""
     fields = {name: row[name] for name in IndexedTool.__struct_fields__}
-    return IndexedTool(**fields | {"withheld": tuple(row["withheld"])})
+    return IndexedTool(**fields | {"withheld": tuple(row["withheld"]), "undecided": tuple(row["undecided"])})
 
 
 async def write_tools(
@@ -346,6 +351,20 @@ async def add_versions(
         [implementations.get(definition.name) for definition in definitions],
         review,
     )
+
+
+async def withdraw_versions(connection: Connection, offered: Mapping[int, bytes]) -> None:
+    """Let nothing of these tools wait, or be kept out by a pin, but what has the given fingerprint."""
+    if offered:
+        await connection.execute(
+            """
+            update tool_versions v set review = 'superseded'
+            from unnest($1::int[], $2::bytea[]) o (tool_id, fingerprint)
+            where v.tool_id = o.tool_id and v.fingerprint <> o.fingerprint and v.review in ('waiting', 'pinned')
+            """,
+            list(offered),
+            list(offered.values()),
+        )
 
 
 async def set_active(connection: Connection, tool_ids: Sequence[int], *, active: bool) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from msgspec import Struct
-from packaging.version import InvalidVersion, Version
 
 from toolbox.audit import ITSELF, AuditEntry, name_some, record
 from toolbox.database import SYNC_LOCK, Connection, Database
@@ -21,8 +20,15 @@ from toolbox.tools.kinds import fingerprint
 from toolbox.tools.loading import PLUGIN_SOURCE
 from toolbox.tools.policies import ACCEPT_ALL, SourcePolicies, read_policies
 from toolbox.tools.registry import RegisteredTool
-from toolbox.tools.replicas import names_served_elsewhere
-from toolbox.tools.repository import IndexedTool, ToolRepository, add_versions, set_active, write_tools
+from toolbox.tools.replicas import Elsewhere, read_elsewhere
+from toolbox.tools.repository import (
+    IndexedTool,
+    ToolRepository,
+    add_versions,
+    set_active,
+    withdraw_versions,
+    write_tools,
+)
 
 Report = Callable[[int, int], Awaitable[None]]
 
@@ -40,6 +46,8 @@ class SyncReport(Struct, frozen=True):
     """Names that a plugin offers, but that a tool from elsewhere already has."""
     withheld: tuple[str, ...] = ()
     """What has changed or is new, and is not in force: it waits for approval, or the tool is pinned."""
+    withdrawn: tuple[str, ...] = ()
+    """What has waited, and is not what is offered any more."""
 
     @property
     def is_empty(self) -> bool:
@@ -47,7 +55,7 @@ class SyncReport(Struct, frozen=True):
         return not any(getattr(self, kind) for kind in _CHANGES)
 
 
-_CHANGES = ("added", "updated", "shown", "hidden", "withheld")
+_CHANGES = ("added", "updated", "shown", "hidden", "withheld", "withdrawn")
 
 
 class Plan(Struct, frozen=True):
@@ -57,13 +65,15 @@ class Plan(Struct, frozen=True):
     withhold: tuple[RegisteredTool, ...] = ()
     show: tuple[IndexedTool, ...] = ()
     hide: tuple[IndexedTool, ...] = ()
+    withdraw: tuple[tuple[IndexedTool, bytes], ...] = ()
+    """Tools of which something waits, and the fingerprint of what is offered instead."""
     conflicts: tuple[str, ...] = ()
     unchanged: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether the catalogue is as it should be."""
-        return not (self.write or self.withhold or self.show or self.hide)
+        return not (self.write or self.withhold or self.show or self.hide or self.withdraw)
 
 
 async def sync_plugins(
@@ -83,7 +93,7 @@ async def sync_plugins(
 
     async def look() -> tuple[Plan, dict[str, IndexedTool]]:
         stored = await repository.read_index(source_prefix=PLUGIN_SOURCE, names=[tool.name for tool in offered])
-        elsewhere = await names_served_elsewhere(database, replica_id)
+        elsewhere = await read_elsewhere(database, replica_id)
         return make_plan(offered, stored, elsewhere, policies), {tool.name: tool for tool in stored}
 
     policies = await read_policies(database)
@@ -103,6 +113,7 @@ async def sync_plugins(
         embedded=embedded,
         conflicts=plan.conflicts,
         withheld=tuple(tool.name for tool in plan.withhold),
+        withdrawn=tuple(tool.name for tool, _ in plan.withdraw),
     )
 
 
@@ -133,9 +144,12 @@ async def import_tools(
         repository = ToolRepository(database)
         stored = {tool.name: tool for tool in await repository.read_index(names=[tool.name for tool in definitions])}
         chosen: dict[Decision, list[ToolDefinition]] = {"write": [], "withhold": [], "show": [], "keep": []}
+        withdraw = dict[int, bytes]()
         for definition in definitions:
-            offered = fingerprint(definition, given.get(definition.name))
-            chosen[decide(stored.get(definition.name), offered, holds=holds)].append(definition)
+            row, offered = stored.get(definition.name), fingerprint(definition, given.get(definition.name))
+            chosen[decide(row, offered, holds=holds)].append(definition)
+            if row and is_outdated(row, offered):
+                withdraw[row.id] = offered
         kept = {definition.name for definition in definitions} | set(keep or ())
         others = await repository.read_index(source_prefix=source) if keep is not None else []
         gone = [tool for tool in others if tool.source == source and tool.is_offered and tool.name not in kept]
@@ -146,12 +160,14 @@ async def import_tools(
             hidden=tuple(tool.name for tool in gone),
             unchanged=len(chosen["keep"]),
             withheld=tuple(definition.name for definition in chosen["withhold"]),
+            withdrawn=tuple(tool.name for tool in stored.values() if tool.id in withdraw),
         )
         async with database.transaction() as connection:
             await write_tools(connection, chosen["write"], source=source, source_version="", implementations=given)
             await withhold(
                 connection, chosen["withhold"], stored, source=source, source_version="", implementations=given
             )
+            await withdraw_versions(connection, withdraw)
             await set_active(connection, [stored[tool.name].id for tool in chosen["show"]], active=True)
             await set_active(connection, [tool.id for tool in gone], active=False)
             if not report.is_empty:
@@ -171,41 +187,50 @@ def decide(row: IndexedTool | None, offered: bytes, *, holds: bool) -> Decision:
     return "withhold" if holds or row.is_pinned else "write"
 
 
+def is_outdated(row: IndexedTool, offered: bytes) -> bool:
+    """Whether something waits that is not what is offered."""
+    return any(waiting != offered for waiting in row.undecided)
+
+
 def make_plan(
     offered: Iterable[RegisteredTool],
     stored: Iterable[IndexedTool],
-    elsewhere: set[str],
+    elsewhere: Elsewhere,
     policies: SourcePolicies = ACCEPT_ALL,
 ) -> Plan:
-    """Decide what to do; a row belongs to the highest version that is installed anywhere.
+    """Decide what to do; a row belongs to the highest version that is installed on a living replica.
 
-    `elsewhere` names what other living replicas can run: it stays, and an older version never overwrites a newer.
+    What other replicas can run stays, and an older version never overwrites a newer that one of them has.
     """
     rows = {tool.name: tool for tool in stored}
     chosen: dict[Decision, list[RegisteredTool]] = {"write": [], "withhold": [], "show": [], "keep": []}
-    conflicts, older, kept = list[str](), 0, set[str]()
+    withdraw, conflicts, older, kept = list[tuple[IndexedTool, bytes]](), list[str](), 0, set[str]()
     for tool in offered:
         row = rows.get(tool.name)
         kept.add(tool.name)
         if row is not None and row.source != tool.source:
             conflicts.append(f"{tool.name} of {tool.source}: the name belongs to {row.source}")
             continue
-        decision = decide(row, tool.definition.fingerprint(), holds=policies.holds(tool.source))
-        is_older = row is not None and _version(row.source_version) > _version(tool.source_version)
-        if decision in ("write", "withhold") and is_older and tool.name in elsewhere:
+        fingerprint = tool.definition.fingerprint()
+        decision = decide(row, fingerprint, holds=policies.holds(tool.source))
+        is_older = row is not None and elsewhere.has_newer(tool)
+        if decision in ("write", "withhold") and is_older:
             older += 1
         else:
             chosen[decision].append(tool)
+        if row is not None and is_outdated(row, fingerprint) and not is_older:
+            withdraw.append((row, fingerprint))
     gone = [
         row
         for row in rows.values()
-        if row.is_offered and row.source.startswith(PLUGIN_SOURCE) and row.name not in kept | elsewhere
+        if row.is_offered and row.source.startswith(PLUGIN_SOURCE) and row.name not in kept | elsewhere.names
     ]
     return Plan(
         write=tuple(chosen["write"]),
         withhold=tuple(chosen["withhold"]),
         show=tuple(rows[tool.name] for tool in chosen["show"]),
         hide=tuple(gone),
+        withdraw=tuple(withdraw),
         conflicts=tuple(conflicts),
         unchanged=len(chosen["keep"]) + older,
     )
@@ -221,7 +246,7 @@ async def withhold(
     implementations: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Keep what is offered as versions that are not in force; a tool that is new stays out of the catalogue."""
-    new = [definition for definition in definitions if definition.name not in known]
+    new = [each for each in definitions if each.name not in known or known[each.name].is_held]
     await write_tools(
         connection, new, source=source, source_version=source_version, implementations=implementations, are_held=True
     )
@@ -229,7 +254,7 @@ async def withhold(
         changed = [
             definition
             for definition in definitions
-            if definition.name in known and known[definition.name].is_pinned is is_pinned
+            if definition not in new and known[definition.name].is_pinned is is_pinned
         ]
         ids = {definition.name: known[definition.name].id for definition in changed}
         await add_versions(connection, ids, changed, implementations, review="pinned" if is_pinned else "waiting")
@@ -245,8 +270,10 @@ async def _carry_out(database: Database, plan: Plan, known: Mapping[str, Indexed
             await withhold(connection, definitions, known, source=source, source_version=version, implementations={})
         await set_active(connection, [tool.id for tool in plan.show], active=True)
         await set_active(connection, [tool.id for tool in plan.hide], active=False)
+        await withdraw_versions(connection, {tool.id: offered for tool, offered in plan.withdraw})
         sources = {tool.source for tool in (*plan.write, *plan.withhold)}
-        for source in sorted(sources | {tool.source for tool in (*plan.show, *plan.hide)}):
+        rows = (*plan.show, *plan.hide, *(tool for tool, _ in plan.withdraw))
+        for source in sorted(sources | {tool.source for tool in rows}):
             written = [tool.name for tool in plan.write if tool.source == source]
             report = SyncReport(
                 added=tuple(name for name in written if name not in known),
@@ -254,6 +281,7 @@ async def _carry_out(database: Database, plan: Plan, known: Mapping[str, Indexed
                 shown=tuple(tool.name for tool in plan.show if tool.source == source),
                 hidden=tuple(tool.name for tool in plan.hide if tool.source == source),
                 withheld=tuple(tool.name for tool in plan.withhold if tool.source == source),
+                withdrawn=tuple(tool.name for tool, _ in plan.withdraw if tool.source == source),
             )
             await _record(connection, ITSELF, "source.synced", source, report)
 
@@ -270,10 +298,3 @@ async def _record(connection: Connection, caller: str, action: str, source: str,
     changes = {kind: getattr(report, kind) for kind in _CHANGES}
     after = {kind: name_some(names) for kind, names in changes.items() if names}
     await record(connection, AuditEntry(caller, action, "source", source, after=after))
-
-
-def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return Version("0")

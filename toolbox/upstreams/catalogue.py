@@ -18,8 +18,15 @@ from toolbox.events import notify
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
 from toolbox.tools.policies import read_policies
-from toolbox.tools.repository import INDEXED, IndexedTool, set_active, to_indexed, write_tools
-from toolbox.tools.sync import Decision, decide, withhold
+from toolbox.tools.repository import (
+    INDEXED,
+    IndexedTool,
+    set_active,
+    to_indexed,
+    withdraw_versions,
+    write_tools,
+)
+from toolbox.tools.sync import Decision, decide, is_outdated, withhold
 from toolbox.upstreams.discovery import Offer, read_offer
 from toolbox.upstreams.merging import merge_tools
 from toolbox.upstreams.repository import Discovered, lock_upstream, write_discovered
@@ -34,6 +41,8 @@ class Changes(Struct, frozen=True, kw_only=True):
     shown: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    """What has waited, and is not what is offered any more."""
     unchanged: int = 0
     is_merged: bool = False
     """Whether tools that it shares with other upstreams are others now."""
@@ -41,7 +50,8 @@ class Changes(Struct, frozen=True, kw_only=True):
     @property
     def is_empty(self) -> bool:
         """Whether the catalogue is what it was."""
-        return not (self.added or self.updated or self.shown or self.hidden or self.pending or self.is_merged)
+        changed = (self.added, self.updated, self.shown, self.hidden, self.pending, self.withdrawn)
+        return not (any(changed) or self.is_merged)
 
 
 async def store_offer(
@@ -61,15 +71,19 @@ async def store_offer(
         names, known = await _read_known(connection, source)
         offer = await _read_free(connection, upstream, tools, source, names)
         chosen: dict[Decision, list[ToolDefinition]] = {"write": [], "withhold": [], "show": [], "keep": []}
+        withdraw = dict[int, bytes]()
         for definition in offer.definitions:
             row = known.get(definition.name)
             offered = fingerprint(definition, offer.implementations[definition.name])
             chosen[decide(row, offered, holds=holds or _waits(upstream, row))].append(definition)
+            if row and is_outdated(row, offered):
+                withdraw[row.id] = offered
         there = {definition.name for definition in offer.definitions}
         hide = [tool for tool in known.values() if tool.is_offered and tool.name not in there]
         given: Any = {"source": source, "source_version": "", "implementations": offer.implementations}
         await write_tools(connection, chosen["write"], **given)
         await withhold(connection, chosen["withhold"], known, **given)
+        await withdraw_versions(connection, withdraw)
         await set_active(connection, [known[each.name].id for each in chosen["show"]], active=True)
         await set_active(connection, [tool.id for tool in hide], active=False)
         is_merged = await merge_tools(connection, upstream.merge) if upstream.merge else False
@@ -79,6 +93,7 @@ async def store_offer(
             shown=tuple(each.name for each in chosen["show"]),
             hidden=tuple(tool.name for tool in hide),
             pending=tuple(each.name for each in chosen["withhold"]),
+            withdrawn=tuple(tool.name for tool in known.values() if tool.id in withdraw),
             unchanged=len(chosen["keep"]),
             is_merged=is_merged,
         )

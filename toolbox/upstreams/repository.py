@@ -59,7 +59,7 @@ _COLUMNS = """
     config, origin, server, offers, left_out, problem, read_for, read_at, created_at, updated_at,
     (select count(*) from tools t where t.source = 'upstream:' || upstreams.name and t.active) as tools,
     (select count(distinct v.tool_id) from tool_versions v join tools t on t.id = v.tool_id
-     where v.review = 'waiting' and t.source = 'upstream:' || upstreams.name) as pending
+     where v.review = 'waiting' and t.is_offered and t.source = 'upstream:' || upstreams.name) as pending
 """
 _IRRELEVANT = ("enabled", "title", "description", "idle_seconds", "refresh_seconds", "concurrency", "restarts")
 
