@@ -74,6 +74,10 @@ if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and on
 logger = structlog.get_logger(__name__)
 
 
+MOST_EMBEDDED_AT_ONCE = 500
+"""Texts that a server embeds before it is ready, in some seconds; more are found by their words until the queue has."""
+
+
 class Services(Struct):
     """Everything that a request may need."""
 
@@ -108,6 +112,8 @@ class Services(Struct):
     """This process among the others, while it serves."""
     is_lint_due: bool = True
     """Whether the catalogue has changed since it was last looked at for what is suspicious."""
+    is_fill_due: bool = True
+    """The same for texts to embed or to index anew: among 100,000 tools these are not found in an instant."""
     process_id: str = field(default_factory=lambda: uuid4().hex)
     """Tells what this process has said from what others say."""
     reloading: set[asyncio.Task[None]] = field(default_factory=set)
@@ -135,22 +141,31 @@ class Services(Struct):
             SYNC_SECONDS[(result,)].observe(time.perf_counter() - start)
 
     async def _sync(self, replica: Replica | None, report: Report | None) -> None:
+        is_due, self.is_fill_due = self.is_fill_due or replica is None, False
+        is_left_to_queue = replica is not None and not self.settings.require_embedding_for_readiness
         try:
             done = await sync_plugins(
                 self.database,
                 list(self.registry),
                 replica_id=replica.id if replica else None,
-                embed=self.search.embed,
+                embed=self.search.embed if is_due else None,
+                most=MOST_EMBEDDED_AT_ONCE if is_left_to_queue else None,
                 report=report,
             )
-        except EmbeddingError as error:
+        except ToolboxError as error:
+            self.is_fill_due = True
+            if not isinstance(error, EmbeddingError):
+                raise
             self.failure = error.message
             done = SyncReport()
             await _embed_later(self.queue, self.embed)  # whoever has a working model first
         else:
             self.failure = None
             _count_changes(done)
-        if await count_outdated(self.database):
+            if done.waiting:
+                self.is_fill_due = True  # until somebody's model works
+                await _embed_later(self.queue, self.search.embed)
+        if is_due and await count_outdated(self.database):
             await self.queue.enqueue(REINDEX, key=REINDEX)
         if self.search.embed is not self.embed:
             await self._switch_models()
@@ -208,8 +223,8 @@ class Services(Struct):
             await self.queue.enqueue(LINT, key=LINT)
 
     def hear_of_change(self, _event: Event) -> None:
-        """The catalogue has changed: there may be something to look at."""
-        self.is_lint_due = True
+        """The catalogue has changed: there may be something to look at, and to embed."""
+        self.is_lint_due = self.is_fill_due = True
 
     async def warm_up(self) -> None:
         """Let a model load before the first query waits for it, and an endpoint that failed be tried without one.

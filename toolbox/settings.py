@@ -162,7 +162,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 5.0
     require_embedding_for_readiness: Annotated[
         bool,
-        Meta(description="Be ready only while the embedding model works; else search goes on by words alone."),
+        Meta(
+            description="Be ready only with every tool embedded, and a model that works; else search goes on by words."
+        ),
     ] = False
     learn_from_use: Annotated[
         bool, Meta(description="Lift tools that were called with success after searches like the one at hand.")

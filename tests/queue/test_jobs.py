@@ -21,7 +21,7 @@ from toolbox.index.embeddings import BATCH as EMBEDDED_AT_ONCE
 from toolbox.index.embeddings import count_pending
 from toolbox.jobs import delete_old_rows
 from toolbox.plugins import Plugins
-from toolbox.services import open_services, working
+from toolbox.services import MOST_EMBEDDED_AT_ONCE, open_services, working
 from toolbox.settings import Settings
 from toolbox.tools.sync import import_tools
 
@@ -128,6 +128,40 @@ async def test_processes_share_the_embedding_of_a_catalogue(
     embedded = [embedder.embedded for embedder in embedders]
     assert sum(embedded) == tools
     assert min(embedded) > 0
+
+
+class SlowEmbedder(MoodyEmbedder):
+    """An embedder that waits with the tools until it may begin."""
+
+    name = "slow"
+    is_well = True
+
+    def __init__(self) -> None:
+        self.may_begin = asyncio.Event()
+
+    async def embed(self, texts: Sequence[str], purpose: str) -> Any:
+        if purpose == "tool":
+            await self.may_begin.wait()
+        return await super().embed(texts, purpose)
+
+
+async def test_a_server_is_ready_while_many_tools_wait_for_their_embedding(
+    settings: Settings, make_plugins: Callable[..., Plugins]
+) -> None:
+    embedder, tools = SlowEmbedder(), MOST_EMBEDDED_AT_ONCE + 1
+    plugins = make_plugins()
+    plugins.embedders[embedder.name] = embedder  # type: ignore[assignment]
+    async with open_services(settings, plugins) as services:
+        definitions = [ToolDefinition(name=f"tool_{number}") for number in range(tools)]
+        await import_tools(services.database, definitions, source="import:x")
+        async with AsyncTestClient(create_app(settings, plugins), base_url=BASE_URL) as client:
+            await wait_until_ready(client)
+            checks = (await client.get("/health/detailed")).json()["checks"]
+            assert checks["tools"]["figures"] == {"total": tools, "indexed": 0, "waiting": tools}
+            found = (await client.post("/mcp/find_tool", json={"query": "tool_7", "limit": 1})).json()
+            assert [match["name"] for match in found] == ["tool_7"]
+            embedder.may_begin.set()
+            await until(lambda: _count(services.database, "select from embeddings", tools))
 
 
 async def test_health_says_how_the_queue_is(settings: Settings, make_plugins: Callable[..., Plugins]) -> None:

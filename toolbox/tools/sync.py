@@ -42,6 +42,8 @@ class SyncReport(Struct, frozen=True):
     hidden: tuple[str, ...] = ()
     unchanged: int = 0
     embedded: int = 0
+    waiting: int = 0
+    """Texts that were too many to be embedded here."""
     conflicts: tuple[str, ...] = ()
     """Names that a plugin offers, but that a tool from elsewhere already has."""
     withheld: tuple[str, ...] = ()
@@ -82,9 +84,10 @@ async def sync_plugins(
     *,
     replica_id: UUID | None,
     embed: tuple[Model, Embedder] | None,
+    most: int | None = None,
     report: Report | None = None,
 ) -> SyncReport:
-    """Bring the catalogue to what this replica's plugins offer.
+    """Bring the catalogue to what this replica's plugins offer, and embed what waits, if that is not more than `most`.
 
     Raises:
         EmbeddingError: The embedder failed; the catalogue is complete all the same, and found by words.
@@ -102,7 +105,9 @@ async def sync_plugins(
         async with database.lock(SYNC_LOCK):
             plan, known = await look()  # another replica may have done it while we waited
             await _carry_out(database, plan, known)
-    embedded = await embed_missing(database, *embed, report=report) if embed else 0
+    waiting = await count_pending(database, embed[0]) if embed else 0
+    is_done_here = embed is not None and waiting > 0 and (most is None or waiting <= most)
+    embedded = await fill_embeddings(database, *embed, report) if embed and is_done_here else 0
     written = [tool.name for tool in plan.write]
     return SyncReport(
         added=tuple(name for name in written if name not in known),
@@ -111,6 +116,7 @@ async def sync_plugins(
         hidden=tuple(tool.name for tool in plan.hide),
         unchanged=plan.unchanged,
         embedded=embedded,
+        waiting=0 if is_done_here else waiting,
         conflicts=plan.conflicts,
         withheld=tuple(tool.name for tool in plan.withhold),
         withdrawn=tuple(tool.name for tool, _ in plan.withdraw),
