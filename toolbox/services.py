@@ -336,6 +336,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         if recorder:
             await stack.enter_async_context(recorder.running())
         keys, authenticator = await stack.enter_async_context(open_authenticator(settings, database, events))
+        directory = ToolsetDirectory(ToolsetRepository(database), events)
         calls = CallService(
             ToolLoader(registry, repository, kinds),
             executor,
@@ -343,7 +344,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             ResultStore(database),
             recorder,
             access=Access(database, events),
-            limits=Limits(ToolsetDirectory(ToolsetRepository(database), events), Counts(client)),
+            toolsets=directory,
+            limits=Limits(directory, Counts(client)),
         )
         task_worker = TaskWorker(TaskRepository(database), calls, registry)
         task_worker.register_jobs(queue)

@@ -14,7 +14,7 @@ from toolbox.errors import InvalidArguments, ToolError
 from toolbox.plugins import Plugins
 from toolbox.services import Services, open_services
 from toolbox.settings import Settings
-from toolbox.tools.client import Elicitation, Question, SilentClient
+from toolbox.tools.client import Elicitation, MissingCapability, Question, SilentClient
 
 deleted: list[str] = []
 
@@ -91,12 +91,20 @@ async def test_anything_but_a_yes_is_a_no(services: Services, answer: Any, said:
     assert recorded.error_code == "declined"
 
 
+class FormlessUser(User):
+    """One whose client shows no forms."""
+
+    async def ask(self, questions: Mapping[str, Question]) -> Mapping[str, Any]:
+        """Cannot."""
+        raise MissingCapability("elicitation")
+
+
 async def test_a_client_that_cannot_ask_is_told_what_is_needed(services: Services) -> None:
-    done = await call(services, SilentClient())
+    done = await call(services, FormlessUser(None))
     assert done.outcome.error_code == "consent_needed"
     assert done.outcome.error_message == (
         "demo_delete was not run: it may destroy something, and the user has to be asked first. "
-        "That needs a client that can show forms (elicitation): it can be called over MCP only"
+        "That needs a client that can show forms (elicitation): the client did not declare it"
     )
     assert deleted == []
 

@@ -59,7 +59,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         loader = ToolLoader(registry, opened.tools, KINDS)
         calls = opened.calls
         opened.calls = CallService(
-            loader, calls._executor, opened.history, calls._results, access=calls._access, limits=calls._limits
+            loader,
+            calls._executor,
+            opened.history,
+            calls._results,
+            access=calls._access,
+            toolsets=calls._toolsets,
+            limits=calls._limits,
         )
         yield opened
 

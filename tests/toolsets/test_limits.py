@@ -11,11 +11,12 @@ import pytest
 from tests.auth.conftest import mcp_request, showing
 from tests.conftest import running
 from tests.tools.stubs import stub_server
-from toolbox import ToolContext, tool
+from toolbox import ToolAnnotations, ToolContext, tool
 from toolbox.app import create_app
 from toolbox.settings import Secret, Settings
 
 ADMIN = showing("the operator's own key")
+ERASE = {"tool_name": "demo_erase", "arguments": {"text": "Hi"}}
 ENTERED, GO_ON = asyncio.Event(), asyncio.Event()
 
 
@@ -29,6 +30,12 @@ async def shout(text: str) -> str:
 async def whisper(text: str) -> str:
     """Say a text quietly."""
     return text.lower()
+
+
+@tool(tags=["shared"], annotations=ToolAnnotations(destructive_hint=True))
+async def erase(text: str) -> str:
+    """Erase a text."""
+    return f"erased {text}"
 
 
 @tool(tags=["shared"])
@@ -61,7 +68,7 @@ def settings(database_url: str) -> Settings:
 async def client(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
     for event in (ENTERED, GO_ON):
         event.clear()
-    async with running(create_app(settings, make_plugins(demo=[shout, whisper, wait, relay]))) as opened:
+    async with running(create_app(settings, make_plugins(demo=[shout, whisper, erase, wait, relay]))) as opened:
         opened.headers.update(ADMIN)
         yield opened
 
@@ -139,6 +146,41 @@ async def test_tools_call_none_that_are_not_in_the_toolset(client: httpx.AsyncCl
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "tool_not_found")
     assert (await call(client, "demo_shout", toolset="none")).json()["code"] == "not_found"
     assert (await call(client, "demo_shout", key, toolset="other")).json()["code"] == "not_found"
+
+
+async def test_consent_is_needed_on_every_way_in(client: httpx.AsyncClient) -> None:
+    """And said by whoever cannot be asked, for the call and all that it makes."""
+    await define(client, asks_before_destructive=True)
+    key, through = await issue(client), {"toolset": "shared"}
+    relayed: dict[str, Any] = {"arguments": {"name": "demo_erase"}}
+    steps = [{"name": "erase", "tool": "demo_erase", "arguments": {"text": "Hi"}}]
+    routine = {"name": "routine", "tags": ["shared"], "implementation": {"kind": "composed", "steps": steps}}
+    assert (await client.post("/admin/tools", json=routine)).status_code == 201
+
+    refused = (await call(client, "demo_erase", **through)).json()
+    assert (refused["success"], refused["error"]["code"]) == (False, "consent_needed")
+    assert 'Who calls over REST says `"consent": true`' in refused["error"]["message"]
+    body, headers = mcp_request("tools/call", {"name": "call_tool", "arguments": ERASE})
+    for said in (
+        (await call(client, "demo_erase", key)).text,
+        (await call(client, "demo_relay", key, **relayed)).text,
+        (await call(client, "routine", arguments={}, **through)).text,
+        json.dumps(await use(client, "demo_erase", text="Hi")),
+        (await client.post("/mcp", content=body, headers=headers | key)).text,
+    ):
+        assert "the user has to be asked first" in said
+        assert "erased" not in said
+
+    for allowed in (
+        await call(client, "demo_erase", consent=True, **through),
+        await call(client, "demo_erase", key, consent=True),
+        await call(client, "demo_relay", key, consent=True, **relayed),
+        await call(client, "demo_erase"),  # through no toolset
+    ):
+        assert allowed.json()["result"] == "erased Hi"
+    done = await call(client, "routine", arguments={}, consent=True, **through)
+    assert done.json()["success"] is True
+    assert (await call(client, "demo_shout", **through)).json()["result"] == "HI"
 
 
 async def test_a_toolset_s_own_secret_takes_the_place_of_the_common_one(client: httpx.AsyncClient) -> None:

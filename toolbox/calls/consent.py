@@ -1,6 +1,7 @@
 """Consent: asking the user before a tool runs that says it may destroy something, where the caller's toolset wants it.
 
-The user is asked through the client (MCP, elicitation), in either era. Nothing has run until they say yes.
+The user is asked through the client (MCP, elicitation), in either era; a caller who cannot be asked has asked them
+itself, and says so. Nothing has run until they say yes.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import msgspec
 from toolbox.calls.executor import Outcome
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import ToolError
-from toolbox.tools.client import Client, Elicitation, Elicited, MissingCapability
+from toolbox.tools.client import SILENT, Client, Elicitation, Elicited, MissingCapability
 
 KEY = "toolbox_consent"
 PATIENCE_SECONDS = 600.0
@@ -33,17 +34,17 @@ async def ask_for_consent(client: Client, definition: ToolDefinition, arguments:
         InputRequired: The client is asked by ending this run.
     """
     name = definition.name
+    if client is SILENT:
+        return _refuse(
+            name, 'Who calls over REST says `"consent": true` (`toolbox call --yes`) when they have said yes'
+        )
     question = Elicitation(message=_ask(definition, arguments), requested_schema=NOTHING_TO_FILL_IN)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             answers = await client.ask({KEY: question})
         elicited = msgspec.convert(answers[KEY], Elicited)
     except MissingCapability as error:
-        return Outcome(
-            error_code="consent_needed",
-            error_message=f"{name} was not run: it may destroy something, and the user has to be asked first. "
-            f"That needs a client that can show forms (elicitation): {error.why}",
-        )
+        return _refuse(name, f"That needs a client that can show forms (elicitation): {error.why}")
     except TimeoutError:
         return _decline(name, f"the user did not answer within {PATIENCE_SECONDS:g} s")
     except ToolError as error:
@@ -61,6 +62,11 @@ def _ask(definition: ToolDefinition, arguments: dict[str, Any]) -> str:
     if len(shown) > MAX_SHOWN:
         shown = f"{shown[:MAX_SHOWN]}… ({len(shown):,} characters)"
     return f"Run {title}? It says that it may destroy something.\nArguments: {shown}"
+
+
+def _refuse(name: str, what_to_do: str) -> Outcome:
+    said = f"{name} was not run: it may destroy something, and the user has to be asked first. {what_to_do}"
+    return Outcome(error_code="consent_needed", error_message=said)
 
 
 def _decline(name: str, why: str) -> Outcome:

@@ -29,6 +29,13 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Annotated[str, Meta(max_length=64, description="Call it through this toolset: only if it has the tool.")] | None
     ) = None
 
+    consent: Annotated[
+        bool,
+        Meta(
+            description="The user was asked, and lets it destroy something: see `asks_before_destructive` of toolsets."
+        ),
+    ] = False
+
     def to_call(self, caller: Caller, channel: str) -> CallRequest:
         """The call that is asked for."""
         return CallRequest(
@@ -37,6 +44,7 @@ class CallToolRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             timeout_seconds=self.timeout_seconds,
             max_tokens=self.max_tokens,
             toolset=self.toolset,
+            has_consent=self.consent,
             caller=caller,
             channel=channel,
         )

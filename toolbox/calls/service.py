@@ -28,6 +28,7 @@ from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapabilit
 from toolbox.tools.loading import ToolLoader
 from toolbox.tools.registry import RegisteredTool
 from toolbox.toolsets.access import Access
+from toolbox.toolsets.directory import ToolsetDirectory
 from toolbox.toolsets.limits import Limits
 
 logger = structlog.get_logger(__name__)
@@ -58,7 +59,9 @@ class CallRequest(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     """How long the result may be; one that is longer comes as an excerpt. None: as long as it is."""
     asks_before_destructive: bool = False
-    """Whether the user is asked before a tool runs that says it may destroy something."""
+    """Whether the user is asked before a tool runs that says it may destroy something; a toolset may want it anyway."""
+    has_consent: bool = False
+    """Whether a caller who cannot be asked says that the user was, and said yes: to the call, and to those it makes."""
     toolset: str | None = None
     """The toolset through which it is called: it must have the tool, whose limits and secrets count. None: that of a
     caller who is limited to some, if any."""
@@ -113,10 +116,12 @@ class CallService:
         recorder: UseRecorder | None = None,
         *,
         access: Access,
+        toolsets: ToolsetDirectory,
         limits: Limits,
     ) -> None:
         """With `recorder`, search learns from what is called."""
         self._access = access
+        self._toolsets = toolsets
         self._limits = limits
         self._recorder = recorder
         self._loader = loader
@@ -184,7 +189,7 @@ class CallService:
             )
 
         try:
-            outcome = await self._ask_first(tool, request) or await self._executor.run(
+            outcome = await self._ask_first(tool, request, toolset) or await self._executor.run(
                 tool,
                 request.arguments,
                 execution_id=str(execution_id),
@@ -265,6 +270,7 @@ class CallService:
             client=outer.client,
             toolset=outer.toolset,
             asks_before_destructive=outer.asks_before_destructive,
+            has_consent=outer.has_consent,
             made_by=made_by,
         )
         try:
@@ -277,9 +283,12 @@ class CallService:
             raise ToolError(f"{tool_name}: {called.outcome.error_message or 'it failed and did not say why'}")
         return called.result
 
-    async def _ask_first(self, tool: RegisteredTool, request: CallRequest) -> Outcome | None:
+    async def _ask_first(self, tool: RegisteredTool, request: CallRequest, toolset: str | None) -> Outcome | None:
         """What came of asking the user, unless the tool may run."""
-        if not request.asks_before_destructive or not needs_consent(tool.definition):
+        if request.has_consent or not needs_consent(tool.definition):
+            return None
+        through = await self._toolsets.find(toolset) if toolset else None
+        if not request.asks_before_destructive and not (through and through.definition.asks_before_destructive):
             return None
         self._executor.check(tool.definition, request.arguments)  # nobody is asked about a call that cannot be made
         return await ask_for_consent(request.client, tool.definition, request.arguments)

@@ -74,9 +74,10 @@ _STAGES = ("meaning", "words", "clause_meaning", "clause_words", "use")
 @click.option("--timeout", "timeout_seconds", type=click.FloatRange(0, min_open=True), help="Seconds it may take.")
 @click.option("--toolset", help="Call it through this toolset, with its limits and its own secrets.")
 @click.option("--max-tokens", type=click.IntRange(100, 1_000_000), help="Show only the first part of a longer result.")
+@click.option("--yes", is_flag=True, help="Let it destroy something, where its toolset wants that said.")
 @url_option
 @json_option
-def call(name: str, arguments: tuple[str, ...], url: str | None, as_json: bool, **wanted: Any) -> None:
+def call(name: str, arguments: tuple[str, ...], yes: bool, url: str | None, as_json: bool, **wanted: Any) -> None:
     """Call a tool.
 
     ARGUMENTS are either name=value pairs, read as the tool's schema says, or one JSON object.
@@ -85,7 +86,9 @@ def call(name: str, arguments: tuple[str, ...], url: str | None, as_json: bool, 
 
     async def work(backend: Backend) -> dict[str, Any]:
         schema = (await backend.get_tool(name))["input_schema"]
-        request = {"tool_name": name, "arguments": read_arguments(arguments, schema)}
+        request: dict[str, Any] = {"tool_name": name, "arguments": read_arguments(arguments, schema)}
+        if yes:
+            request["consent"] = True
         return await backend.call(request | {key: value for key, value in wanted.items() if value is not None})
 
     answer = run(url, "call", work)
