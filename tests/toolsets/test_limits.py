@@ -17,6 +17,10 @@ from toolbox.settings import Secret, Settings
 
 ADMIN = showing("the operator's own key")
 ERASE = {"tool_name": "demo_erase", "arguments": {"text": "Hi"}}
+WITH_TASKS = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
+}
 ENTERED, GO_ON = asyncio.Event(), asyncio.Event()
 
 
@@ -46,7 +50,7 @@ async def wait() -> str:
     return "done"
 
 
-@tool(tags=["shared"])
+@tool(tags=["shared"], task="optional")
 async def relay(name: str, context: ToolContext) -> str:
     """Have another tool say a text."""
     result = await context.call(name, {"text": "Hi"})
@@ -146,6 +150,27 @@ async def test_tools_call_none_that_are_not_in_the_toolset(client: httpx.AsyncCl
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (404, "tool_not_found")
     assert (await call(client, "demo_shout", toolset="none")).json()["code"] == "not_found"
     assert (await call(client, "demo_shout", key, toolset="other")).json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("is_limited", [True, False])
+async def test_a_task_calls_none_either_that_are_not_in_the_toolset(
+    client: httpx.AsyncClient, *, is_limited: bool
+) -> None:
+    """Whether its caller is limited to the toolset, or it began at the toolset's endpoint."""
+    await define(client)
+    key, path = (await issue(client), "/mcp") if is_limited else (ADMIN, "/toolsets/shared/mcp")
+
+    async def ask(method: str, named: str, **params: Any) -> Any:
+        body, headers = mcp_request(method, {"_meta": WITH_TASKS} | params)
+        answer = await client.post(path, content=body, headers=headers | key | {"mcp-name": named})
+        return answer.json()["result"]
+
+    for name, said in (("demo_whisper", "there is no tool 'demo_whisper'"), ("demo_shout", "HI")):
+        task = await ask("tools/call", "demo_relay", name="demo_relay", arguments={"name": name})
+        assert task["resultType"] == "task"
+        while (task := await ask("tasks/get", task["taskId"], taskId=task["taskId"]))["status"] == "working":
+            await asyncio.sleep(0.02)
+        assert said in task["result"]["content"][0]["text"]
 
 
 async def test_consent_is_needed_on_every_way_in(client: httpx.AsyncClient) -> None:

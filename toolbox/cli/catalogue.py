@@ -217,6 +217,7 @@ async def _import_file(local: Local, file: Path, source: str) -> dict[str, Any]:
         "added": len(report.added),
         "updated": len(report.updated),
         "unchanged": report.unchanged,
+        "withheld": len(report.withheld),
         "embedded": embedded,
         "changes": catalogue.changes,
         "examples": msgspec.to_builtins(catalogue.examples),
@@ -251,6 +252,7 @@ def _print_import(report: dict[str, Any]) -> None:
     click.echo(
         f"{report['file']}: {report['added']} added, {report['updated']} updated, {report['unchanged']} unchanged, "
         f"{report['embedded']} embedded, {len(report['rejected'])} rejected"
+        + (f"; {report['withheld']} wait for approval" if report["withheld"] else "")
     )
     for kind, times in report["changes"].items():
         click.echo(f"  {kind.replace('_', ' ')}: {times}")
