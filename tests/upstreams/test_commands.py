@@ -20,8 +20,11 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
         allowed, others = f"npx,{sys.executable}", "calculator,data,minilm,text,time"
         return run_toolbox(*arguments, DATABASE_URL=database_url, UPSTREAM_COMMANDS=allowed, PLUGINS_DISABLED=others)
 
-    file = tmp_path / "mcp.json"
+    file = tmp_path / ".vscode" / "mcp.json"
+    file.parent.mkdir()
+    (tmp_path / ".env").write_text("TOKEN=very secret too\n")
     server = {"command": sys.executable, "args": [HOSTILE], "env": {"KEY": "very secret"}}
+    server["envFile"] = "${workspaceFolder}/.env"
     file.write_text(json.dumps({"mcpServers": {"pets": server, "shell": {"command": "bash"}}}) + "// comment")
     done = run("import", "--mcp", str(file))
     assert done.returncode == 1
@@ -29,7 +32,11 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
     assert "shell: upstream 'shell': bash is a shell" in done.stderr
     (listed,) = json.loads(run("upstreams", "list", "--json").stdout)
     assert (listed["name"], listed["tools"], listed["origin"]) == ("pets", 12, "import")
-    assert '"KEY":"***"' in run("upstreams", "show", "pets").stdout
+    shown = run("upstreams", "show", "pets").stdout
+    assert '{"TOKEN":"***","KEY":"***"}' in shown
+    assert "very secret" not in shown
+    environment = json.loads(run("call", "pets__environment", "--json").stdout)["result"][0]["text"]
+    assert json.loads(environment)["TOKEN"] == "very secret too"
     assert json.loads(run("call", "pets__echo", "text=hi", "--json").stdout)["result"][0]["text"] == "hi"
     assert (
         run("upstreams", "refresh", "pets").stdout

@@ -1,6 +1,7 @@
 """What a configuration may say, and what hosts write for it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from toolbox.errors import InvalidRequest, SecretUnavailable, SettingsError, Ups
 from toolbox.settings import Secret
 from toolbox.upstreams import jsonc
 from toolbox.upstreams.config import Resolver, check_upstream
+from toolbox.upstreams.env_files import parse_env_file
 from toolbox.upstreams.hosts import read_file, read_mcp_servers, read_servers, to_name
 
 
@@ -131,6 +133,91 @@ def test_a_bad_entry_is_named_and_the_others_are_read() -> None:
     assert "means something to an editor only" in found.rejected["editor"]
     assert to_name("x" * 60) != to_name("x" * 61)
     assert len(to_name("x" * 60)) == 40
+
+
+ENV_FILE = """\ufeff
+# what we use
+PLAIN = value with spaces   # not this
+export TOKEN=abc#def
+EMPTY=
+QUOTED="two\\nlines # kept \\"so\\""  # comment
+LONG='a
+b $stays'
+PLAIN=the last counts"""
+
+
+def test_variables_are_read_as_hosts_read_them() -> None:
+    assert parse_env_file(ENV_FILE.removeprefix("\ufeff"), where=".env") == {
+        "PLAIN": "the last counts",
+        "TOKEN": "abc#def",
+        "EMPTY": "",
+        "QUOTED": 'two\nlines # kept "so"',
+        "LONG": "a\nb $stays",
+    }
+    assert parse_env_file("A=1\r\nB=2", where=".env") == {"A": "1", "B": "2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A=1\n\nhunter2\n", ".env, line 3: NAME=VALUE is expected"),
+        ('A="hunter2', ".env, line 1: NAME=VALUE is expected"),
+        ('A="hunter2" hunter2', ".env, line 1: NAME=VALUE is expected"),
+        ("# x\nPYTHONPATH=hunter2", ".env, line 2: env may not set PYTHONPATH"),
+        ("a-b=hunter2", ".env, line 1: 'a-b' is no name"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named_without_its_value(text: str, said: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_env_file(text, where=".env")
+    assert said in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("folder", "named"),
+    [
+        (".vscode", "${workspaceFolder}/.env"),
+        (".cursor", ".env"),
+        (".", ".env"),
+        (".", "ABSOLUTE"),
+        ("deeper", "../.env"),
+    ],
+)
+def test_a_file_of_variables_is_found_from_where_the_host_s_file_lies(folder: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    (tmp_path / ".env").write_bytes(ENV_FILE.encode())
+    server = {"command": "npx", "envFile": named.replace("ABSOLUTE", str(tmp_path / ".env")), "env": {"TOKEN": "own"}}
+    file = tmp_path / folder / "mcp.json"
+    file.write_text(json.dumps({"servers": {"x": server}}))
+    found = read_mcp_servers(Secret(str(file)))
+    assert found.rejected == {}
+    assert found.upstreams[0].env["TOKEN"] == "own"  # what stands under env comes first
+    assert found.upstreams[0].env["EMPTY"] == ""
+
+
+def test_files_of_variables_that_are_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "latin").write_bytes(b"A=\xe9")
+    (tmp_path / "big").write_bytes(b"#" * 300_000)
+    named = ("missing", ".", "latin", "big", "${workspaceFolder}/x", "${OTHER}/x", 5)
+    servers: dict[str, Any] = {f"s{number}": {"command": "npx", "envFile": each} for number, each in enumerate(named)}
+    servers["url"] = {"url": "https://a.example", "envFile": "big"}
+    found = read_servers({"mcpServers": servers}, tmp_path / "mcp.json")
+    assert found.upstreams == []
+    for name, said in (
+        ("s0", f"there is no file '{tmp_path}/missing'"),
+        ("s1", "there is no file"),
+        ("s2", "latin cannot be read: it is not UTF-8"),
+        ("s3", "big has more than 262,144 bytes"),
+        ("s4", "means something to an editor only"),
+        ("s5", "write the path itself"),
+        ("s6", "the path of a file"),
+        ("url", "for a command"),
+    ):
+        assert said in found.rejected[name]
+    for text in ('{"mcpServers": {"x": {"command": "npx", "envFile": "/etc/passwd"}}}',):
+        assert "on ToolBox's own machine" in read_mcp_servers(Secret(text)).rejected["x"]
+        assert "on ToolBox's own machine" in read_servers(json.loads(text)).rejected["x"]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"mcpServers": 5}', "/no/such/file.json"])

@@ -208,7 +208,7 @@ def _read(file: Path, consents: Callable[[str], bool]) -> "FoundServers":
     try:
         document = jsonc.read(file.read_text(encoding="utf-8"))
         if not is_server_json(document):
-            return _without_unwanted(read_servers(document), consents)
+            return _without_unwanted(read_servers(document, file), consents)
         upstream = read_server_json(document)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{file}: it cannot be read: {error}") from error

@@ -61,7 +61,7 @@ def check_upstream(upstream: Upstream, *, commands: Collection[str], origin: str
         if upstream.command or upstream.source or upstream.args or upstream.env or upstream.cwd:
             raise InvalidRequest(f"{where}: command, source, args, env and cwd are for stdio, not for a url")
     for name in upstream.env:
-        _check_variable(where, name)
+        check_variable(where, name)
     for name, value in upstream.headers.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
             raise InvalidRequest(f"{where}: the header {name[:100]!r} cannot be set")
@@ -113,7 +113,12 @@ def _check_source(where: str, text: str, command: str | None, commands: Collecti
         )
 
 
-def _check_variable(where: str, name: str) -> None:
+def check_variable(where: str, name: str) -> None:
+    """Refuse what no server's environment may have; `where` it stands begins the complaint.
+
+    Raises:
+        InvalidRequest: It is no name, or decides what a program loads and runs.
+    """
     if not VARIABLE_NAME.fullmatch(name):
         raise InvalidRequest(f"{where}: {name[:100]!r} is no name of an environment variable")
     if name.upper() in REFUSED_VARIABLES or name.upper().startswith(REFUSED_PREFIXES):

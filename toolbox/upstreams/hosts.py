@@ -3,6 +3,9 @@
 Hosts spell the same things differently. Read are `mcpServers` (Claude Desktop, Claude Code, Cursor, Windsurf, Cline,
 Gemini), `servers` (VS Code, also below `mcp` in its settings), `context_servers` (Zed) and `mcp` (opencode), and a bare
 object of servers. An entry may have any field of an upstream beside what hosts have.
+
+Where a file lies on this machine, and its operator has it read, `envFile` and `${workspaceFolder}` mean what they mean
+to the host. What comes over the network names no file here.
 """
 
 import hashlib
@@ -18,6 +21,7 @@ from toolbox.definitions import Upstream
 from toolbox.errors import InvalidRequest, SettingsError
 from toolbox.settings import Secret
 from toolbox.upstreams import jsonc
+from toolbox.upstreams.env_files import read_env_file
 
 SECTIONS = ("mcpServers", "servers", "context_servers", "mcp")
 TRANSPORTS: Mapping[str, str] = {
@@ -36,6 +40,9 @@ TRANSPORTS: Mapping[str, str] = {
 }
 """What hosts call the transports, without case, `-`, `_`, `+` and spaces."""
 
+WORKSPACE_FOLDERS = frozenset({".vscode", ".cursor"})
+"""Folders of hosts in the folder that an editor has open, which `${workspaceFolder}` stands for in their files."""
+
 _FIELDS = frozenset(Upstream.__struct_fields__) - {"name", "transport"}
 _LIKELY = frozenset({"command", "url", "serverUrl", "httpUrl", "type", "transport"})
 
@@ -47,13 +54,13 @@ class FoundServers(Struct, frozen=True):
     rejected: dict[str, str]
 
 
-def read_file(text: str) -> FoundServers:
-    """The servers of a file, which may hold comments.
+def read_file(text: str, path: Path | None = None) -> FoundServers:
+    """The servers of a file, which may hold comments; `path` is where it lies on this machine.
 
     Raises:
         InvalidRequest: It is no JSON object with servers.
     """
-    return read_servers(jsonc.read(text))
+    return read_servers(jsonc.read(text), path)
 
 
 def read_mcp_servers(setting: Secret | None) -> FoundServers:
@@ -67,15 +74,15 @@ def read_mcp_servers(setting: Secret | None) -> FoundServers:
     text = setting.reveal()
     path = None if text.lstrip().startswith(("{", "/*", "//")) else Path(text).expanduser()
     try:
-        return read_file(text if path is None else path.read_text(encoding="utf-8"))
+        return read_file(text if path is None else path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError, InvalidRequest) as error:
         where = f"MCP_SERVERS={str(path)!r}" if path else "MCP_SERVERS"
         why = error.message if isinstance(error, InvalidRequest) else getattr(error, "strerror", None) or error
         raise SettingsError(f"{where} cannot be used: {why}") from error
 
 
-def read_servers(document: Any) -> FoundServers:
-    """The servers of a document that is read already.
+def read_servers(document: Any, path: Path | None = None) -> FoundServers:
+    """The servers of a document that is read already, from `path` if it is a file of this machine's operator.
 
     Raises:
         InvalidRequest: It holds no servers.
@@ -84,7 +91,7 @@ def read_servers(document: Any) -> FoundServers:
     upstreams, rejected, names = list[Upstream](), dict[str, str](), set[str]()
     for original, entry in entries.items():
         try:
-            upstream = _read_entry(str(original), entry)
+            upstream = _read_entry(str(original), entry, path and path.absolute())
         except (InvalidRequest, msgspec.ValidationError) as error:
             rejected[str(original)[:200]] = str(error)
             continue
@@ -119,7 +126,7 @@ def _find_entries(document: Any) -> Mapping[str, Any]:
     raise InvalidRequest("there are no servers in it: mcpServers (or servers, as VS Code has it) is expected")
 
 
-def _read_entry(original: str, entry: Any) -> Upstream:
+def _read_entry(original: str, entry: Any, path: Path | None) -> Upstream:
     if not isinstance(entry, dict):
         raise InvalidRequest("an object is expected")
     fields = {name: value for name, value in entry.items() if name in _FIELDS and name not in {"enabled", "trust"}}
@@ -133,9 +140,28 @@ def _read_entry(original: str, entry: Any) -> Upstream:
     name = to_name(original)
     if name != original:
         fields.setdefault("title", original[:200])
+    workspace = path.parents[1] if path and path.parent.name in WORKSPACE_FOLDERS else None
+    fields = _map_texts(fields, lambda text: _translate(text, workspace))
     if entry.get("envFile"):
-        raise InvalidRequest("envFile is not read: name its variables under env, as ${NAME} or ${secret:name}")
-    return msgspec.convert({"name": name} | _map_texts(fields, _translate), Upstream, strict=False)
+        fields["env"] = _read_env_file(entry["envFile"], fields, path, workspace) | fields.get("env", {})
+    return msgspec.convert({"name": name} | fields, Upstream, strict=False)
+
+
+def _read_env_file(
+    given: Any, fields: Mapping[str, Any], path: Path | None, workspace: Path | None
+) -> Mapping[str, str]:
+    """The variables that an entry names a file for; those under `env` come before them."""
+    if path is None:
+        raise InvalidRequest(
+            "envFile is read only of files on ToolBox's own machine, by `toolbox import --mcp` and MCP_SERVERS: "
+            "give its variables under env"
+        )
+    if not isinstance(given, str) or fields["transport"] != "stdio":
+        raise InvalidRequest("envFile is the path of a file, and for a command, not for a url")
+    translated = _translate(given, workspace).replace("${HOME}", "~")
+    if "${" in translated:
+        raise InvalidRequest(f"envFile: {translated[:200]!r} names a variable: write the path itself")
+    return read_env_file((workspace or path.parent) / Path(translated).expanduser())
 
 
 def _read_command(entry: Mapping[str, Any], fields: dict[str, Any]) -> None:
@@ -189,8 +215,10 @@ def _read_details(entry: Mapping[str, Any], fields: dict[str, Any]) -> None:
         }
 
 
-def _translate(text: str) -> str:
+def _translate(text: str, workspace: Path | None) -> str:
     """What hosts write for variables, as ToolBox does; `${input:x}`, which VS Code asks for, is a secret here."""
+    if workspace is not None:
+        text = text.replace("${workspaceFolder}", str(workspace))
     text = re.sub(r"\$\{input:([A-Za-z0-9_.-]+)\}", r"${secret:\1}", text).replace("${userHome}", "${HOME}")
     if match := re.search(r"\$\{(workspaceFolder\w*|workspaceRoot|file\w*|config:[^}]*|command:[^}]*)\}", text):
         raise InvalidRequest(f"{match[0]} means something to an editor only: write the folder itself")
