@@ -104,9 +104,23 @@ async def issue_tokens() -> dict[str, Any]:
     return {"token": "s3cr3t-swordfish", "rows": [{"id": number, "note": "hunter2"} for number in range(2000)]}
 
 
+TOKEN = f"Bearer {'x' * 300}"
+
+
+async def print_log(lines: int, secret_after: int) -> str:
+    """A log with a secret in it."""
+    written = [f"line {number} of a log" for number in range(lines)]
+    return "\n".join([*written[:secret_after], TOKEN, *written[secret_after:]])
+
+
+async def give_out(token_length: int) -> dict[str, Any]:
+    """A secret that is most of a result, and rows."""
+    return {"token": "s" * token_length, "rows": list(range(500))}
+
+
 @pytest.fixture
 def plugins(make_plugins: Callable[..., Plugins]) -> Plugins:
-    return make_plugins(demo=[*TOOLS, issue_tokens])
+    return make_plugins(demo=[*TOOLS, issue_tokens, print_log, give_out])
 
 
 @pytest.fixture
@@ -205,6 +219,24 @@ async def test_texts_and_blocks_go_on(services: Services) -> None:
     shown = await call(services, "show", max_tokens=2500)
     assert [type(block) for block in shown.result.content[:3]] == [TextContent, ImageContent, ResourceLink]
     assert "".join(await read_all(services, read_handle(shown.result.content[2].uri))) == TEXT
+
+
+async def test_pages_go_on_where_the_excerpt_ends_though_secrets_are_not_kept(services: Services) -> None:
+    """Wherever the secret is: before the place where the excerpt ends, around it or behind it."""
+    for secret_after in (0, 10, *range(55, 70), 200):
+        done = await call(services, "print_log", lines=300, secret_after=secret_after)
+        rest = "".join(await read_all(services, read_handle(done.more.uri)))
+        assert "xxxxxx" not in rest
+        lines = [line for line in (done.value + rest).split("\n") if line.startswith("line")]
+        assert list(dict.fromkeys(lines)) == [f"line {number} of a log" for number in range(300)]
+        assert len(lines) <= 303
+
+
+async def test_what_is_cut_elsewhere_without_its_secrets_is_read_from_its_beginning(services: Services) -> None:
+    done = await call(services, "give_out", token_length=20_000)
+    pages = await read_all(services, read_handle(done.more.uri))
+    assert [row for page in pages for row in page["rows"]] == list(range(500))
+    assert {page["token"] for page in pages} == {"[redacted]"}
 
 
 async def test_content_that_says_something_else_is_kept_beside_the_value(services: Services) -> None:

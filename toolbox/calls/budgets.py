@@ -94,7 +94,7 @@ def cut(
         end = _find_text_end(whole, offset, limit, room)
         part: Any = whole[offset:end]
         return Page(
-            value=_put(frame, path, part),
+            value=put_part(frame, path, part),
             unit="characters",
             offset=offset,
             end=end,
@@ -110,7 +110,7 @@ def cut(
     items = [item for _, item, _ in taken]
     part = dict(zip(keys, items, strict=True)) if isinstance(whole, dict) else items
     return Page(
-        value=_put(frame, path, part),
+        value=put_part(frame, path, part),
         unit="members" if isinstance(whole, dict) else "items",
         offset=offset,
         end=max(offset + len(taken), min(offset, len(whole))),
@@ -145,6 +145,15 @@ def follow(value: Any, path: Path) -> Any:
     for step in path:
         value = value[step]
     return value
+
+
+def put_part(value: Any, path: Path, part: Any) -> Any:
+    """The value with another part at a path; the value itself stays as it is."""
+    if not path:
+        return part
+    changed = value.copy()
+    changed[path[0]] = put_part(value[path[0]], path[1:], part)
+    return changed
 
 
 def to_pointer(path: Path) -> str:
@@ -213,7 +222,7 @@ def _make_room(
 
     The rest gets half of the budget; beyond that its longest members become links.
     """
-    frame, hidden = _put(value, path, empty), list[Path]()
+    frame, hidden = put_part(value, path, empty), list[Path]()
     if budget is None:
         return inf, frame, ()
     for side, tokens in _list_sides(value, path):
@@ -221,7 +230,7 @@ def _make_room(
             break
         stand_in = _replace(side, follow(value, side), tokens, link)
         if stand_in is not None:
-            frame = _put(frame, side, stand_in)
+            frame = put_part(frame, side, stand_in)
             hidden.append(side)
     return max(budget - count_tokens(frame), budget / 4), frame, tuple(hidden)
 
@@ -258,15 +267,6 @@ def _find_text_end(text: str, offset: int, limit: int | None, room: float) -> in
 
 def _written_length(text: str) -> int:
     return len(msgspec.json.encode(text)) - 2  # without the quotes
-
-
-def _put(value: Any, path: Path, part: Any) -> Any:
-    """The value with another part at a path; the value itself stays as it is."""
-    if not path:
-        return part
-    changed = value.copy()
-    changed[path[0]] = _put(value[path[0]], path[1:], part)
-    return changed
 
 
 def _is_media(value: Any) -> bool:

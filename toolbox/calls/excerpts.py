@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from toolbox.calls.budgets import Page, Path, count_content_tokens, count_tokens, cut
+from toolbox.calls.budgets import Page, Path, count_content_tokens, count_tokens, cut, find_cut, follow, put_part
 from toolbox.calls.handles import Handle, make_link
 from toolbox.calls.results_store import Document
 from toolbox.definitions import Content, ResourceLink, TextContent, ToolResult, read_content
@@ -22,6 +22,8 @@ NOTE_TOKENS = 180
 Check: TypeAlias = Callable[[ToolResult], str | None]
 """Says what is wrong with a result that its tool promised otherwise."""
 
+Hide: TypeAlias = Callable[[Document], Document]
+"""What is kept of a document: no secrets."""
 
 MARK = "toolbox/more"
 """The member of a result's `_meta` that says that it is an excerpt, and where the rest is: clients that show the
@@ -48,6 +50,7 @@ class Excerpt(Struct, frozen=True, kw_only=True):
     """What callers get who take the value alone."""
     more: More
     documents: list[Document]
+    """As they are kept."""
 
 
 def fits(result: ToolResult, max_tokens: int) -> bool:
@@ -59,7 +62,7 @@ def fits(result: ToolResult, max_tokens: int) -> bool:
     return count_tokens(result.structured) <= max_tokens
 
 
-def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check: Check) -> Excerpt:
+def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check: Check, hide: Hide) -> Excerpt:
     """The excerpt of a result that is too long.
 
     Raises:
@@ -69,27 +72,27 @@ def make_excerpt(result: ToolResult, max_tokens: int, execution_id: UUID, check:
     blocks = _to_plain(result.content)
     if result.structured is UNSET:
         document = Document(execution_id, "content", blocks)
-        page = _cut(document, room)
-        more = _describe(document, page)
+        page, kept = _cut(document, room), hide(document)
+        more = _describe(document, page, kept, hide)
         content = (*_to_content(page.value), *_lead_on(more))
-        return Excerpt(result=_marked(result, more, content=content), value=page.value, more=more, documents=[document])
+        return Excerpt(result=_marked(result, more, content=content), value=page.value, more=more, documents=[kept])
     document = Document(execution_id, "value", _to_plain(result.structured))
     page, problem = _cut_value(document, result, max_tokens, room, check)
-    more = _describe(document, page, problem)
-    documents = [document]
+    documents = [hide(document)]
+    more = _describe(document, page, documents[0], hide, problem)
     if not page.is_whole and _is_mirror(result.content, document.value):
         content = (TextContent(_to_text(page.value)),)
     elif count_content_tokens(result.content) <= max_tokens:
         content = result.content
     else:
         own = Document(uuid4(), "content", blocks)
-        documents.append(own)
+        documents.append(hide(own))
         shown = _cut(own, room)
-        content = (*_to_content(shown.value), *_lead_on(_describe(own, shown)))
+        rest = _describe(own, shown, documents[1], hide)
+        content = (*_to_content(shown.value), *_lead_on(rest))
         if page.is_whole:
-            more = _describe(own, shown)
-            excerpt = _marked(result, more, content=content)
-            return Excerpt(result=excerpt, value=page.value, more=more, documents=[own])
+            excerpt = _marked(result, rest, content=content)
+            return Excerpt(result=excerpt, value=page.value, more=rest, documents=documents[1:])
     structured = page.value if problem is None else UNSET
     excerpt = _marked(result, more, content=(*content, *_lead_on(more)), structured=structured)
     return Excerpt(result=excerpt, value=page.value, more=more, documents=documents)
@@ -124,8 +127,9 @@ def _cut(document: Document, room: int | None, *, replaces: bool = True) -> Page
     return cut(document.value, room, link, path=document.path, replaces=replaces)
 
 
-def _describe(document: Document, page: Page, problem: str | None = None) -> More:
-    following = Handle(document.id, offset=page.end if page.end < page.total else 0)
+def _describe(document: Document, page: Page, kept: Document, hide: Hide, problem: str | None = None) -> More:
+    offset = _find_rest(document, page.end, kept, hide) if page.end < page.total else 0
+    following = Handle(document.id, offset=offset)
     note = f"This is not all: {_say_what(page)} shown."
     if page.replaced:
         note += " What alone is too long stands as a link."
@@ -144,6 +148,31 @@ def _describe(document: Document, page: Page, problem: str | None = None) -> Mor
         path=following.path,
         note=note,
     )
+
+
+def _find_rest(document: Document, end: int, kept: Document, hide: Hide) -> int:
+    """Where what is kept goes on behind a page; rather some of it twice than any of it not at all.
+
+    Without its secrets a text is longer or shorter, and a value may be cut somewhere else.
+    """
+    path = _find_cut(document)
+    if _find_cut(kept) != path:
+        return 0
+    whole, kept_whole = follow(document.value, path), follow(kept.value, path)
+    if whole == kept_whole:
+        return end
+    if isinstance(whole, str) and isinstance(kept_whole, str):
+        # A secret that the page ends in shows in neither half as what it is.
+        head, tail = (
+            len(follow(hide(structs.replace(document, value=put_part(document.value, path, part))).value, path))
+            for part in (whole[:end], whole[end:])
+        )
+        return max(min(head, len(kept_whole) - tail), 0)
+    return end if type(whole) is type(kept_whole) and len(whole) == len(kept_whole) else 0
+
+
+def _find_cut(document: Document) -> Path:
+    return find_cut(document.value) if document.path is None else document.path
 
 
 def _say_what(page: Page) -> str:

@@ -303,26 +303,27 @@ class CallService:
         try:
             if fits(result, max_tokens):
                 return None
-            excerpt = make_excerpt(
-                result, max_tokens, execution_id, lambda cut: self._executor.find_broken_promise(tool.definition, cut)
+            excerpt = await asyncio.to_thread(
+                make_excerpt,
+                result,
+                max_tokens,
+                execution_id,
+                check=lambda cut: self._executor.find_broken_promise(tool.definition, cut),
+                hide=partial(self._hide, tool),
             )
         except (TypeError, ValueError, RecursionError):  # no JSON; whoever writes the answer says so
             return None
         try:
-            kept = await asyncio.to_thread(self._hide, excerpt.documents, tool)
-            await self._results.write(kept, caller=request.caller.name, tool_name=tool.name)
+            await self._results.write(excerpt.documents, caller=request.caller.name, tool_name=tool.name)
         except DatabaseUnavailable as error:
             logger.warning("a long result is given whole: it cannot be kept", tool=tool.name, reason=error.message)
             return None
         return excerpt
 
-    def _hide(self, documents: list[Document], tool: RegisteredTool) -> list[Document]:
+    def _hide(self, tool: RegisteredTool, document: Document) -> Document:
         """What is kept of a result: as little of its secrets as of one that is short. This takes a while."""
-        schema = tool.definition.output_schema
-        return [
-            structs.replace(one, value=self._history.hide_result(one.value, schema if one.kind == "value" else None))
-            for one in documents
-        ]
+        schema = tool.definition.output_schema if document.kind == "value" else None
+        return structs.replace(document, value=self._history.hide_result(document.value, schema))
 
     def check_arguments(self, tool: RegisteredTool, arguments: dict[str, Any]) -> None:
         """Look at the arguments of a call that is made later.
