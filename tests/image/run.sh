@@ -23,7 +23,6 @@ if [ -z "${BASE:-}" ]; then
     buildah rm "$container" >/dev/null
   fi
 fi
-base_bytes=$(buildah images --json "$BASE" | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["size"])' 2>/dev/null || echo "")
 
 run() { # NAME IMAGE [podman options] -- the way a cluster runs it
   name=$1; shift
@@ -43,11 +42,12 @@ ready() { # NAME PORT
 post() { curl -fsS --noproxy '*' "http://127.0.0.1:$1" --json "$2"; }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 remove() { podman rm --force --time 5 "$1" >/dev/null 2>&1 || true; }
+name='' database=''
+trap '[ -z "$name" ] || remove "$name"; [ -z "$database" ] || kill "$database"' EXIT
 
 check() { # TARGET, further options of podman: find, call, health, user, SIGTERM
   target=$1; shift
   name=toolbox-$target-$$ port=$(free_port)
-  trap 'remove "$name"' EXIT
   start=$(date +%s.%N)
   run "$name" --env PORT="$port" --env HOST=127.0.0.1 "$@" "localhost/toolbox:$target"
   ready "$name" "$port"
@@ -67,9 +67,9 @@ check() { # TARGET, further options of podman: find, call, health, user, SIGTERM
 
 sizes() { # TARGET
   podman save --quiet --format oci-archive -o "$work/$1.tar" "localhost/toolbox:$1" 2>/dev/null
-  python3 - "$work/$1.tar" "$1" "${base_bytes:-0}" <<'P'
+  python3 - "$work/$1.tar" "$1" <<'P'
 import gzip, json, sys, tarfile
-path, target, _ = sys.argv[1:]
+path, target = sys.argv[1:]
 with tarfile.open(path) as tar:
     read = lambda name: tar.extractfile(name).read()
     blob = lambda digest: f"blobs/{digest.replace(':', '/')}"
@@ -97,9 +97,11 @@ for target in ${*:-slim full}; do
     check full --volume "toolbox-image-$$:/data"
     podman volume rm "toolbox-image-$$" >/dev/null
   else
+    rm -f "$work/database/url"
     .dev/run python tests/image/database.py "$work/database" & database=$!
     while [ ! -s "$work/database/url" ]; do kill -0 "$database" || fail "no database"; sleep 0.2; done
     check slim --env DATABASE_URL="$(cat "$work/database/url")" --env SECRET_KEY=0123456789abcdef0123456789abcdef
     kill "$database"; wait "$database" || true
+    database=''
   fi
 done

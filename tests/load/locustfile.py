@@ -1,49 +1,73 @@
 """What callers do under load; tests/load/run.py runs each class by itself against a server with a large catalogue."""
 
+import itertools
+import json
 import os
 import random
+import time
+from pathlib import Path
 
-from locust import FastHttpUser, constant, constant_throughput, task
-from words import ACTIONS, THINGS, WAYS  # locust looks for it beside this file
+import gevent
+from locust import FastHttpUser, constant, task
+
+TOOLS = json.loads(Path(os.environ["LOAD_TOOLS"]).read_text())
+"""Some of the catalogue's tools: of each its name, its category, and the words of its description."""
 
 
 def make_query() -> str:
     """A wish that was never asked before, more or less, so that caches do not answer it."""
-    return f"{random.choice(ACTIONS)} {random.choice(THINGS)} {random.choice(WAYS)} {random.randrange(10_000)}"
+    words = random.choice(TOOLS)["words"]
+    start = random.randrange(max(len(words) - 8, 0) + 1)
+    return " ".join([*words[start : start + random.randint(4, 8)], str(random.randrange(10_000))])
 
 
 class Caller(FastHttpUser):
     abstract = True
-    catalogue = int(os.environ["LOAD_TOOLS"])
 
     def find(self) -> None:
         self.client.post("/mcp/find_tool", json={"query": make_query(), "detail": "summary"}, name="find")
 
     def look_up(self) -> None:
-        self.client.get(f"/tools/tool_{random.randrange(self.catalogue):05}", name="look up")
+        self.client.get(f"/tools/{random.choice(TOOLS)['name']}", name="look up")
 
     def call(self) -> None:
         request = {"tool_name": "text_reverse", "arguments": {"text": make_query()}}
         self.client.post("/mcp/call_tool", json=request, name="call")
 
     def list(self) -> None:
-        self.client.post("/mcp/list_tools", json={"limit": 20, "category": "category 7"}, name="list")
+        request = {"limit": 20, "category": random.choice(TOOLS)["category"]}
+        self.client.post("/mcp/list_tools", json=request, name="list")
 
 
-class Finder(Caller):
+class Paced(Caller):
+    """Asks so many times a second, each at a time of its own: locust's own pace has all of them ask in one moment."""
+
+    abstract = True
+    a_second = 1.0
+    numbers = itertools.count()
+
+    def on_start(self) -> None:
+        offset = next(self.numbers) % 20 / 20 / self.a_second
+        gevent.sleep(offset)
+        self.due = time.monotonic()
+
+    def wait_time(self) -> float:
+        self.due += 1 / self.a_second
+        return max(self.due - time.monotonic(), 0)
+
+
+class Finder(Paced):
     """Finds once a second."""
-
-    wait_time = constant_throughput(1)
 
     @task
     def work(self) -> None:
         self.find()
 
 
-class Looker(Caller):
+class Looker(Paced):
     """Looks a tool up five times a second."""
 
-    wait_time = constant_throughput(5)
+    a_second = 5.0
 
     @task
     def work(self) -> None:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Loads a server that has 100,000 tools, and prints throughput, times and memory: tests/load/run.sh [--tools N] [--seconds N]
-# locust comes into an environment of its own; the database is kept for the next run.
+# Loads a server that has 100,000 tools, or those of a database of yours, and prints throughput, times and memory:
+#   tests/load/run.sh [--tools N] [--seconds N] [--workers N] [--folder FOLDER] [--database URL]
+# locust comes into an environment of its own; the folder is kept for the next run.
 set -eu
 cd "$(dirname "$0")/../.."
 cache=$PWD/tests/load/.cache
