@@ -31,7 +31,7 @@ async def count(database_url: str) -> int:
 
 
 async def test_a_server_that_ends_loses_no_call(serve: Callable[..., Server], database_url: str) -> None:
-    server = await asyncio.to_thread(serve, DATABASE_URL=database_url)
+    server = await asyncio.to_thread(serve, DATABASE_URL=database_url, PLUGINS_DISABLED="minilm")
     async with httpx.AsyncClient(base_url=server.url) as client:
         await asyncio.gather(*(call_over_mcp(client) for _ in range(CALLS)))
     assert await asyncio.to_thread(server.stop) == 0
@@ -41,7 +41,7 @@ async def test_a_server_that_ends_loses_no_call(serve: Callable[..., Server], da
 async def test_a_server_that_is_killed_loses_the_last_second_alone(
     serve: Callable[..., Server], database_url: str
 ) -> None:
-    server = await asyncio.to_thread(serve, DATABASE_URL=database_url)
+    server = await asyncio.to_thread(serve, DATABASE_URL=database_url, PLUGINS_DISABLED="minilm")
     async with httpx.AsyncClient(base_url=server.url) as client:
         await asyncio.gather(*(call_over_mcp(client) for _ in range(CALLS)))
         await asyncio.sleep(LAST_SECONDS)  # what this test is about

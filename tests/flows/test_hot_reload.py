@@ -56,6 +56,7 @@ async def server(serve: Callable[..., Server], package: Package, database_url: s
         DATABASE_URL=database_url,
         PYTHONPATH=str(package.folder),
         PYTHONDONTWRITEBYTECODE="1",
+        PLUGINS_DISABLED="minilm",  # a model would be loaded, and embed, in both
     )
 
 

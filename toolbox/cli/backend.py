@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from toolbox.auth.callers import LOCAL, Caller
 from toolbox.auth.scopes import ALL
-from toolbox.cli.imports import httpx
+from toolbox.cli.imports import hidden, httpx
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.embedded.secret_key import ensure_secret_key
 from toolbox.errors import NotFound, ToolboxError
@@ -97,7 +97,8 @@ def operate(url: str | None, command: str, work: "Callable[[Server], Awaitable[T
     """
 
     async def locally(settings: Settings) -> T:
-        from toolbox.routers import create_local_app  # slow to load, and not needed with --url
+        with hidden("advanced_alchemy"):  # as for `toolbox serve`
+            from toolbox.routers import create_local_app  # slow to load, and not needed with --url
 
         async with open_local(settings) as local:
             app = create_local_app(local.services, Caller(local_caller(), ALL))
