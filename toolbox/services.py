@@ -244,6 +244,8 @@ class Services(Struct):
         await self.upstreams.put_all_of("settings", found.upstreams)
         await self._configure_upstreams_of(plugin.name for plugin in self.plugins.plugins)
         await self.upstreams.load()
+        if self.settings.secret_key is None and (clear := self.upstreams.clear_names):
+            logger.warning("configurations hold secrets in clear, for want of SECRET_KEY", upstreams=clear)
 
     async def _configure_upstreams_of(self, plugins: Iterable[str]) -> None:
         """Offer what these plugins name, and no more what those of them named that are gone."""
@@ -294,7 +296,8 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         client = create_redis(settings)
         if client:
             stack.push_async_callback(client.aclose)
-        secrets = SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None)
+        vault = Vault(settings.secret_keys) if settings.secret_keys else None
+        secrets = SecretStore(database, vault)
         events.subscribe("secrets", lambda _event: secrets.forget())
         queue = Queue(database, events)
 
@@ -306,6 +309,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
             commands=settings.upstream_commands,
             resolver=Resolver(os.environ, secrets.get),
             installations=_find_installations(settings),
+            vault=vault,
             embed_later=embed_later,
         )
         await stack.enter_async_context(upstreams.running())

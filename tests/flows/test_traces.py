@@ -164,7 +164,7 @@ def test_what_a_request_needs_elsewhere_is_in_its_trace_and_no_secret_is_anywher
 ) -> None:
     """Redis, and an upstream, which gets the trace; in spans, logs, answers and the database is nothing planted."""
     api_key, issued, stored = "api-key-swordfish-swordfish", "", "stored-swordfish"
-    upstream = {"command": sys.executable, "args": [SDK_SERVER, "stdio"]}
+    upstream = {"command": sys.executable, "args": [SDK_SERVER, "stdio"], "env": {"TOKEN": "env-swordfish"}}
     with collecting() as collector:
         server = serve(
             DATABASE_URL=database_url,

@@ -24,7 +24,7 @@ from toolbox.tools.catalogue import MAX_DOCUMENT_BYTES
 from toolbox.tools.management import ToolManager
 from toolbox.tools.policies import read_policies
 from toolbox.toolsets.service import ToolsetService
-from toolbox.upstreams.schemas import mask
+from toolbox.upstreams.masking import mask
 from toolbox.upstreams.service import UpstreamService
 from toolbox.version import VERSION
 

@@ -53,8 +53,7 @@ class SecretStore:
             InvalidRequest: The name or the value cannot be used.
             SecretUnavailable: SECRET_KEY is not set.
         """
-        if not NAME.fullmatch(name):
-            raise InvalidRequest(f"name: {name[:100]!r} is none for a secret: 1 to 64 letters, digits, `_`, `.` or `-`")
+        _check_name(name)
         if not value or len(value.encode()) > MAX_VALUE_BYTES or "\0" in value:
             raise InvalidRequest(f"value: it must have 1 to {MAX_VALUE_BYTES} bytes, and no NUL")
         name = own_name(name, toolset)
@@ -77,8 +76,10 @@ class SecretStore:
         """Forget a secret, or a toolset's own one; what refers to it fails from now on, or gets the common one.
 
         Raises:
+            InvalidRequest: It is no name of a secret, such as that of what is kept for an upstream.
             NotFound: There is no such secret.
         """
+        _check_name(name)
         name = own_name(name, toolset)
         async with self._database.transaction() as connection:
             if not await connection.fetchval("delete from secrets where name = $1 returning true", name):
@@ -175,6 +176,11 @@ class SecretStore:
     async def _tell(self, connection: Connection) -> None:
         self.forget()
         await notify(connection, "secrets")
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InvalidRequest(f"name: {name[:100]!r} is none for a secret: 1 to 64 letters, digits, `_`, `.` or `-`")
 
 
 def own_name(name: str, toolset: str | None) -> str:

@@ -29,6 +29,8 @@ class Vault:
         derived = [HKDF(SHA256(), 32, None, b"toolbox secrets").derive(key) for key in keys]
         self._ciphers = {_key_id(key): AESGCM(key) for key in derived}
         self._newest = _key_id(derived[0])
+        self.fingerprint_key = HKDF(SHA256(), 32, None, b"toolbox fingerprints").derive(keys[0])
+        """For digests of what is sealed, so that nobody can guess by them what it is."""
 
     def seal(self, name: str, value: str) -> bytes:
         """A value, readable under this name only: a row that is copied to another name does not open."""

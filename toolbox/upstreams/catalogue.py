@@ -29,7 +29,7 @@ from toolbox.tools.repository import (
 from toolbox.tools.sync import Decision, decide, is_outdated, withhold
 from toolbox.upstreams.discovery import Offer, read_offer
 from toolbox.upstreams.merging import merge_tools
-from toolbox.upstreams.repository import Discovered, lock_upstream, write_discovered
+from toolbox.upstreams.repository import Discovered, lock_offers, write_discovered
 from toolbox.upstreams.tool import SOURCE
 
 
@@ -65,8 +65,8 @@ async def store_offer(
     source = SOURCE + upstream.name
     holds = (await read_policies(database)).holds(source)
     async with database.lock(SYNC_LOCK), database.transaction() as connection:
-        stored = await lock_upstream(connection, upstream.name)
-        if stored is None:
+        before = await lock_offers(connection, upstream.name)
+        if before is None:
             raise NotFound(f"there is no upstream {upstream.name!r} any more")
         names, known = await _read_known(connection, source)
         offer = await _read_free(connection, upstream, tools, source, names)
@@ -101,10 +101,10 @@ async def store_offer(
         for kind, had, has in (
             (
                 "resources",
-                stored.offers.resources + stored.offers.templates,
+                before.resources + before.templates,
                 found.offers.resources + found.offers.templates,
             ),
-            ("prompts", stored.offers.prompts, found.offers.prompts),
+            ("prompts", before.prompts, found.offers.prompts),
         ):
             if had != has:
                 await notify(connection, "lists", kind)

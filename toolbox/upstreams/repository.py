@@ -1,6 +1,5 @@
 """Upstreams in PostgreSQL."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,8 +10,10 @@ from msgspec import Struct, structs
 from toolbox.database import Connection, Database
 from toolbox.definitions import Upstream
 from toolbox.events import notify
+from toolbox.secrets.vault import Vault
 from toolbox.upstreams.discovery import LeftOut
 from toolbox.upstreams.sdk import ServerInfo
+from toolbox.upstreams.sealing import SEALED, Sealing, forget
 
 
 class Offers(Struct, frozen=True):
@@ -40,11 +41,10 @@ class StoredUpstream(Struct, frozen=True, kw_only=True):
     read_at: datetime | None
     created_at: datetime
     updated_at: datetime
-
-    @property
-    def is_read(self) -> bool:
-        """Whether its lists have been read since it was configured as it is."""
-        return self.read_for == fingerprint(self.upstream)
+    is_clear: bool
+    """Whether something secret of its configuration is stored as it was given."""
+    unreadable: str | None
+    """Why its configuration cannot be opened, and so is known only as it may be shown."""
 
 
 class Discovered(Struct, frozen=True, kw_only=True):
@@ -52,11 +52,13 @@ class Discovered(Struct, frozen=True, kw_only=True):
 
     server: ServerInfo | None
     offers: Offers
+    read_for: bytes
+    """The fingerprint of the configuration that it was read by."""
     left_out: Sequence[LeftOut] = ()
 
 
-_COLUMNS = """
-    config, origin, server, offers, left_out, problem, read_for, read_at, created_at, updated_at,
+_COLUMNS = f"""
+    config, {SEALED}, origin, server, offers, left_out, problem, read_for, read_at, created_at, updated_at,
     (select count(*) from tools t where t.source = 'upstream:' || upstreams.name and t.active) as tools,
     (select count(distinct v.tool_id) from tool_versions v join tools t on t.id = v.tool_id
      where v.review = 'waiting' and t.is_offered and t.source = 'upstream:' || upstreams.name) as pending
@@ -64,28 +66,29 @@ _COLUMNS = """
 _IRRELEVANT = ("enabled", "title", "description", "idle_seconds", "refresh_seconds", "concurrency", "restarts")
 
 
-def fingerprint(upstream: Upstream) -> bytes:
-    """16 bytes that change when the server may offer something else, or its tools may be called something else."""
-    fields = {name: getattr(upstream, name) for name in upstream.__struct_fields__ if name not in _IRRELEVANT}
-    return hashlib.blake2b(msgspec.json.encode(fields, order="deterministic"), digest_size=16).digest()
-
-
 class UpstreamRepository:
     """Reads and writes of the upstreams table."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault | None) -> None:
+        """Without a vault, as without SECRET_KEY, configurations are stored as they are given."""
         self._database = database
+        self._sealing = Sealing(vault)
+
+    def fingerprint(self, upstream: Upstream) -> bytes:
+        """16 bytes that change when the server may offer something else, or its tools may be called something else."""
+        fields = {name: getattr(upstream, name) for name in upstream.__struct_fields__ if name not in _IRRELEVANT}
+        return self._sealing.fingerprint(msgspec.json.encode(fields, order="deterministic"))
 
     async def read_all(self) -> dict[str, StoredUpstream]:
         """All upstreams by name."""
         rows = await self._database.fetch(f"select {_COLUMNS} from upstreams order by name")
-        stored = [_to_stored(row) for row in rows]
+        stored = [self._to_stored(row) for row in rows]
         return {each.upstream.name: each for each in stored}
 
     async def read(self, name: str) -> StoredUpstream | None:
         """The upstream with this name."""
         row = await self._database.fetch_row(f"select {_COLUMNS} from upstreams where name = $1", name)
-        return _to_stored(row) if row else None
+        return self._to_stored(row) if row else None
 
     async def read_due(self) -> list[str]:
         """Upstreams whose lists were never read, or longer ago than each wants."""
@@ -103,32 +106,67 @@ class UpstreamRepository:
             await connection.execute("update upstreams set problem = $2 where name = $1", name, problem)
             await notify(connection, "upstreams", name)
 
+    async def lock(self, connection: Connection, name: str) -> StoredUpstream | None:
+        """The upstream with this name, which nobody else changes until the transaction ends."""
+        row = await connection.fetchrow(f"select {_COLUMNS} from upstreams where name = $1 for update", name)
+        return self._to_stored(row) if row else None
 
-async def lock_upstream(connection: Connection, name: str) -> StoredUpstream | None:
-    """The upstream with this name, which nobody else changes until the transaction ends."""
-    row = await connection.fetchrow(f"select {_COLUMNS} from upstreams where name = $1 for update", name)
-    return _to_stored(row) if row else None
+    async def write(self, connection: Connection, upstream: Upstream, origin: str) -> None:
+        """Insert an upstream, or replace its configuration; what is known of it stays."""
+        await connection.execute(
+            """
+            insert into upstreams (name, config, enabled, origin) values ($1, $2, $3, $4)
+            on conflict (name) do update
+            set config = excluded.config, enabled = excluded.enabled, origin = excluded.origin, updated_at = now()
+            """,
+            upstream.name,
+            await self._sealing.seal(connection, upstream),
+            upstream.enabled,
+            origin,
+        )
+        await notify(connection, "upstreams", upstream.name)
+
+    async def seal(self, names: Sequence[str]) -> None:
+        """Seal what is stored as it was given, as by a process without SECRET_KEY, or before there was one."""
+        if not self._sealing.is_possible:
+            return
+        for name in names:
+            async with self._database.transaction() as connection:
+                stored = await self.lock(connection, name)
+                if stored and stored.is_clear:
+                    shown = await self._sealing.seal(connection, stored.upstream)
+                    await connection.execute("update upstreams set config = $2 where name = $1", name, shown)
+
+    def _to_stored(self, row: Mapping[str, Any]) -> StoredUpstream:
+        opened = self._sealing.open(row["config"], row["sealed"])
+        return StoredUpstream(
+            upstream=opened.upstream,
+            origin=row["origin"],
+            server=_read(row["server"], ServerInfo, None),
+            offers=_read(row["offers"], Offers, Offers()),
+            left_out=_read(row["left_out"], list[LeftOut], []),
+            tools=row["tools"],
+            pending=row["pending"],
+            problem=opened.unreadable or row["problem"],
+            read_for=row["read_for"],
+            read_at=row["read_at"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            is_clear=opened.is_clear,
+            unreadable=opened.unreadable,
+        )
 
 
-async def write_upstream(connection: Connection, upstream: Upstream, origin: str) -> None:
-    """Insert an upstream, or replace its configuration; what is known of it stays."""
-    await connection.execute(
-        """
-        insert into upstreams (name, config, enabled, origin) values ($1, $2, $3, $4)
-        on conflict (name) do update
-        set config = excluded.config, enabled = excluded.enabled, origin = excluded.origin, updated_at = now()
-        """,
-        upstream.name,
-        upstream,
-        upstream.enabled,
-        origin,
-    )
-    await notify(connection, "upstreams", upstream.name)
+async def lock_offers(connection: Connection, name: str) -> Offers | None:
+    """What an upstream has offered beside tools; nobody else changes it until the transaction ends."""
+    row = await connection.fetchrow("select offers from upstreams where name = $1 for update", name)
+    return _read(row["offers"], Offers, Offers()) if row else None
 
 
 async def delete_upstream(connection: Connection, name: str) -> None:
     """Delete an upstream; its tools are another matter."""
     await connection.execute("delete from upstreams where name = $1", name)
+    await forget(connection, name)
     await notify(connection, "upstreams", name)
 
 
@@ -143,32 +181,13 @@ async def write_discovered(connection: Connection, upstream: Upstream, found: Di
         found.server,
         found.offers,
         list(found.left_out),
-        fingerprint(upstream),
+        found.read_for,
     )
     await notify(connection, "upstreams", upstream.name)
 
 
-def _to_stored(row: Mapping[str, Any]) -> StoredUpstream:
-    def read(column: str, kind: Any, default: Any) -> Any:
-        return default if row[column] is None else msgspec.json.decode(row[column], type=kind)
-
-    # A field that a newer replica has written is none of ours.
-    config = msgspec.json.decode(row["config"], type=dict[str, Any])
-    known = {name: value for name, value in config.items() if name in Upstream.__struct_fields__}
-    return StoredUpstream(
-        upstream=msgspec.convert(known, Upstream),
-        origin=row["origin"],
-        server=read("server", ServerInfo, None),
-        offers=read("offers", Offers, Offers()),
-        left_out=read("left_out", list[LeftOut], []),
-        tools=row["tools"],
-        pending=row["pending"],
-        problem=row["problem"],
-        read_for=row["read_for"],
-        read_at=row["read_at"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+def _read(text: str | None, kind: Any, default: Any) -> Any:
+    return default if text is None else msgspec.json.decode(text, type=kind)
 
 
 def with_enabled(upstream: Upstream, *, enabled: bool) -> Upstream:

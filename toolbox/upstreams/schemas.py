@@ -2,23 +2,16 @@
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
-from toolbox.definitions import Moment, Upstream
-from toolbox.redaction import Redactor
+from toolbox.definitions import Moment
 from toolbox.tools.admin_schemas import WaitingVersion
-from toolbox.upstreams.config import REFERENCE
 from toolbox.upstreams.discovery import LeftOut
 from toolbox.upstreams.logs import LogLine
+from toolbox.upstreams.masking import mask
 from toolbox.upstreams.repository import StoredUpstream
 from toolbox.upstreams.sdk import ServerInfo
 from toolbox.upstreams.supervised import Status
-
-MASK = "***"
-"""Stands for a value that is not shown; written back, it leaves the value as it is."""
-
-_REDACTOR = Redactor()
 
 
 class UpstreamSummary(Struct, frozen=True, kw_only=True):
@@ -74,29 +67,6 @@ class UpstreamLogs(Struct, frozen=True):
     lines: list[LogLine]
 
 
-def mask(upstream: Upstream) -> dict[str, Any]:
-    """A configuration without what may be secret: values of variables and headers, unless they are references."""
-    shown: dict[str, Any] = msgspec.to_builtins(upstream)
-    for part in ("env", "headers"):
-        if part in shown:
-            shown[part] = {name: _hide(value) for name, value in shown[part].items()}
-    if upstream.auth:
-        shown["auth"]["client_secret"] = _hide(upstream.auth.client_secret)
-    redacted: dict[str, Any] = _REDACTOR.redact(shown, texts_only=True)
-    for part in ("env", "headers", "auth"):  # masked already, and a reference under a secret name is none
-        if part in shown:
-            redacted[part] = shown[part]
-    return redacted
-
-
-def find_masked(upstream: Upstream) -> list[str]:
-    """Whose values are not known, because all that was given of them is the mask."""
-    parts = [(f"env/{name}", value) for name, value in upstream.env.items()]
-    parts += [(f"headers/{name}", value) for name, value in upstream.headers.items()]
-    parts += [("auth/client_secret", upstream.auth.client_secret)] if upstream.auth else []
-    return [place for place, value in parts if value == MASK]
-
-
 def to_summary(stored: StoredUpstream, status: Status | None) -> UpstreamSummary:
     """An upstream in a list."""
     return UpstreamSummary(**_common(stored, status))
@@ -131,8 +101,3 @@ def _common(stored: StoredUpstream, status: Status | None) -> dict[str, Any]:
         "read_at": stored.read_at,
         "here": status,
     }
-
-
-def _hide(value: str) -> str:
-    """References stay readable; one in the middle of something else does not make the rest so."""
-    return value if REFERENCE.fullmatch(value.removeprefix("Bearer ").removeprefix("Basic ")) else MASK

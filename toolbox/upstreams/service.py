@@ -17,12 +17,14 @@ from toolbox.definitions import ANONYMOUS, Upstream
 from toolbox.errors import InvalidRequest, NotFound, ToolboxError, UpstreamFailed
 from toolbox.events import Event, Events, notify
 from toolbox.queue import Job, Queue
+from toolbox.secrets.vault import Vault
 from toolbox.tools.base import ToolContext
 from toolbox.upstreams.catalogue import Changes, delete_tools, hide_tools, store_offer
 from toolbox.upstreams.client import ListKind, ServerError, Session
 from toolbox.upstreams.config import TRUSTED_ORIGINS, Resolver, check_upstream
 from toolbox.upstreams.installations import Installations
 from toolbox.upstreams.logs import LogLine
+from toolbox.upstreams.masking import find_masked, is_hiding, mask, unmask
 from toolbox.upstreams.merging import merge_groups
 from toolbox.upstreams.offers import Offered
 from toolbox.upstreams.repository import (
@@ -31,13 +33,9 @@ from toolbox.upstreams.repository import (
     StoredUpstream,
     UpstreamRepository,
     delete_upstream,
-    fingerprint,
-    lock_upstream,
     with_enabled,
-    write_upstream,
 )
-from toolbox.upstreams.schemas import MASK, find_masked, mask
-from toolbox.upstreams.supervised import Status
+from toolbox.upstreams.supervised import Status, Supervised
 from toolbox.upstreams.supervisor import Supervisor
 
 logger = structlog.get_logger(__name__)
@@ -82,15 +80,19 @@ class UpstreamService:
         resolver: Resolver,
         embed_later: Callable[[], Awaitable[None]],
         installations: Installations | None = None,
+        vault: Vault | None = None,
     ) -> None:
-        """`commands` are the programs that upstreams may run; `embed_later` has new tools embedded by somebody."""
+        """`commands` are the programs that upstreams may run; `embed_later` has new tools embedded by somebody.
+
+        The `vault` seals configurations; without one they are stored as they are given.
+        """
         self._database = database
         self._events = events
         self._queue = queue
         self._commands = commands
         self._embed_later = embed_later
         self._installations = installations
-        self.repository = UpstreamRepository(database)
+        self.repository = UpstreamRepository(database, vault)
         self.supervisor = Supervisor(
             resolve=resolver, installations=installations, found=self._hear_of_session, changed=self._hear_of_change
         )
@@ -98,7 +100,9 @@ class UpstreamService:
         """Resources and prompts; what is in there changes as upstreams are read."""
         self.stored: Mapping[str, StoredUpstream] = {}
         """The upstreams as this process knows them; another object after each change."""
-        self._is_stale = True
+        self._changes = 1
+        self._loaded = 0
+        """How many changes there were when the upstreams were read."""
         self._loading = asyncio.Lock()
         self._reading = dict[str, asyncio.Task[Changes]]()
         self._read_at = dict[str, float]()
@@ -155,23 +159,34 @@ class UpstreamService:
             UpstreamFailed: It cannot be asked, or gives no proper answer.
             ServerError: It answers with an error.
         """
-        if self._is_stale:
+        if self._loaded != self._changes:
             await self.load()
-        return await self.supervisor.get(upstream).request(method, params, context, is_safe=is_safe)
+        return await self._find(upstream).request(method, params, context, is_safe=is_safe)
+
+    def _find(self, name: str) -> Supervised:
+        stored = self.stored.get(name)
+        if stored and stored.unreadable:
+            raise UpstreamFailed(stored.unreadable, is_lasting=True)
+        return self.supervisor.get(name)
 
     async def load(self) -> None:
         """Read the configurations, if they have changed."""
         async with self._loading:
-            if not self._is_stale:
+            changes = self._changes
+            if self._loaded == changes:
                 return
-            self._is_stale = False
-            try:
-                self.stored = await self.repository.read_all()
-            except BaseException:
-                self._is_stale = True
-                raise
-            self.supervisor.configure({name: stored.upstream for name, stored in self.stored.items()})
+            self.stored = await self.repository.read_all()
+            await self.repository.seal([name for name, stored in self.stored.items() if stored.is_clear])
+            self.supervisor.configure(
+                {name: stored.upstream for name, stored in self.stored.items() if not stored.unreadable}
+            )
             self.offered.update(self.stored)
+            self._loaded = changes
+
+    @property
+    def clear_names(self) -> list[str]:
+        """Upstreams whose configuration holds something secret as it was given, since there is no key to seal it."""
+        return [name for name, stored in self.stored.items() if stored.is_clear]
 
     # Configuring.
 
@@ -207,15 +222,15 @@ class UpstreamService:
             check_upstream(upstream, commands=self._commands, origin=origin)
         done = dict[str, str]()
         for given in upstreams:
-            before = await lock_upstream(connection, given.name)
+            before = await self.repository.lock(connection, given.name)
             if before and before.origin != origin and before.origin.startswith(TRUSTED_ORIGINS):
                 raise InvalidRequest(f"the upstream {given.name!r} comes from {before.origin}: change it there")
-            upstream = _unmask(given, before.upstream if before else None)
+            upstream = _unmask(given, before)
             if before and before.upstream == upstream and before.origin == origin:
                 done[upstream.name] = "unchanged"
                 continue
             done[upstream.name] = "changed" if before else "created"
-            await write_upstream(connection, upstream, origin)
+            await self.repository.write(connection, upstream, origin)
             if not upstream.enabled:
                 await hide_tools(connection, upstream.name)
             await record(
@@ -229,21 +244,22 @@ class UpstreamService:
                     mask(upstream),
                 ),
             )
-            is_new = before is None or not before.upstream.enabled or before.read_for != fingerprint(upstream)
+            wanted = self.repository.fingerprint(upstream)
+            is_new = before is None or not before.upstream.enabled or before.read_for != wanted
             if upstream.enabled and is_new:
                 # A job that runs already may have seen the configuration before: this one has a key of its own.
-                key = f"{READ}:{upstream.name}:{fingerprint(upstream).hex()}"
+                key = f"{READ}:{upstream.name}:{wanted.hex()}"
                 await self._queue.enqueue(READ, ReadRequest(upstream.name), key=key, connection=connection)
         return done
 
     async def find_masked(self, connection: Connection, name: str) -> list[str]:
         """What of an upstream's configuration is not known, as a transaction sees it."""
-        stored = await lock_upstream(connection, name)
+        stored = await self.repository.lock(connection, name)
         return find_masked(stored.upstream) if stored else []
 
     def expire(self) -> None:
         """Read the configurations anew when they are needed."""
-        self._is_stale = True
+        self._changes += 1
 
     async def put_all_of(self, origin: str, upstreams: Sequence[Upstream]) -> None:
         """Configure what one origin gives, and forget what it gave before and does no more; what is wrong is logged."""
@@ -273,13 +289,13 @@ class UpstreamService:
             NotFound: There is none of this name.
         """
         async with self._database.lock(SYNC_LOCK), self._database.transaction() as connection:
-            before = await lock_upstream(connection, name)
+            before = await self.repository.lock(connection, name)
             if before is None:
                 raise upstream_not_found(name)
             await delete_upstream(connection, name)
             await delete_tools(connection, name)
             await record(connection, AuditEntry(caller, "upstream.deleted", "upstream", name, mask(before.upstream)))
-        self._is_stale = True
+        self.expire()
         await self._merge([before.upstream.merge])
         if before.upstream.source and self._installations:  # whoever still runs it removes it afterwards
             await self._installations.tidy(name, is_gone=True)
@@ -368,17 +384,21 @@ class UpstreamService:
         return await asyncio.shield(running)
 
     async def _read(self, name: str) -> Changes:
-        self._is_stale = True
+        self.expire()
         await self.load()
         stored = self.stored.get(name)
         if stored is None:
             raise upstream_not_found(name)
         try:
-            supervised = self.supervisor.get(name)
+            supervised = self._find(name)
             session = await supervised.session()
             self._read_at[name] = time.monotonic()
             tools = await session.list_all("tools/list", "tools")
-            found = Discovered(server=session.info, offers=await _read_offers(session))
+            found = Discovered(
+                server=session.info,
+                offers=await _read_offers(session),
+                read_for=self.repository.fingerprint(stored.upstream),
+            )
             changes = await store_offer(self._database, stored.upstream, tools, found)
         except (UpstreamFailed, ServerError) as error:
             await self.repository.note_problem(name, error.message)
@@ -414,7 +434,7 @@ class UpstreamService:
     # Hearing of changes.
 
     def _hear(self, event: Event) -> None:
-        self._is_stale = True
+        self.expire()
         told = None
         if event.payload.startswith("{"):
             with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
@@ -491,17 +511,15 @@ async def _read_offers(session: Session) -> Offers:
     )
 
 
-def _unmask(given: Upstream, before: Upstream | None) -> Upstream:
+def _unmask(given: Upstream, before: StoredUpstream | None) -> Upstream:
     """What was masked when it was shown, and comes back so, stays as it is."""
     if before is None:
         return given
-    return msgspec.structs.replace(
-        given, env=_restore(given.env, before.env), headers=_restore(given.headers, before.headers)
-    )
-
-
-def _restore(given: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
-    return {name: before.get(name, value) if value == MASK else value for name, value in given.items()}
+    if before.unreadable is None:
+        return unmask(given, before.upstream)
+    if is_hiding(given):
+        raise InvalidRequest(f"upstream {given.name!r}: {before.unreadable}")
+    return given
 
 
 def upstream_not_found(name: str) -> NotFound:
