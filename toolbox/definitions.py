@@ -226,6 +226,8 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     source: str | None = None
     """Where its program comes from, if ToolBox installs it: `git+https://HOST/PATH@REF`, `pypi:NAME==VERSION`,
     `npm:NAME@VERSION`; `command` then names one of its programs."""
+    source_key: str | None = None
+    """What opens its repository: a token, or `user:password`, for https; a private key for ssh."""
     args: tuple[str, ...] = ()
     env: dict[str, str] = {}
     cwd: str | None = None
@@ -252,7 +254,7 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     idle_seconds: Annotated[float, Meta(gt=0)] = 600.0
     """After how long without a call its sessions are closed, and its process ends."""
     refresh_seconds: Annotated[float, Meta(ge=60)] = 3600.0
-    """How often its lists are read anew without being told that they changed; a process is not started for that."""
+    """How often its lists are read anew without being told that they changed; one that is stopped starts for that."""
     concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
     """How many of its calls run at a time in one process of ToolBox; others wait."""
     restarts: Annotated[int, Meta(ge=0, le=100)] = 5

@@ -353,7 +353,7 @@ async def open_services(settings: Settings, plugins: Plugins | None = None) -> A
         )
         task_worker = TaskWorker(TaskRepository(database), calls, registry)
         task_worker.register_jobs(queue)
-        managed = ManagedTools(database, kinds, embed_later)
+        managed = ManagedTools(database, kinds, upstreams.follow_tools)
         services = Services(
             settings=settings,
             database=database,

@@ -70,7 +70,8 @@ def call(request: dict[str, Any]) -> dict[str, Any] | None:
             return text("after a long line")
         case "change":
             CHANGED = arguments.get("text") != "back"
-            say({"method": "notifications/tools/list_changed"})
+            if MODE != "quiet":
+                say({"method": "notifications/tools/list_changed"})
             return text("changed")
         case "fork":
             fork(arguments.get("text", ""))

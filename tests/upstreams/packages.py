@@ -4,6 +4,7 @@ Each has one tool, `version`, which says what version it is.
 """
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -15,6 +16,8 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 SERVER = """
 import json, sys, time
@@ -148,12 +151,35 @@ class Repository:
 
 
 class GitServer:
-    """Serves all repositories below a folder, by git's own program for that; `url` is where."""
+    """Serves all repositories below a folder, by git's own program for that; `url` is where.
 
-    def __init__(self, folder: Path) -> None:
+    With a password, it serves nobody without: `refused` is what others have shown, and `commands` what ran meanwhile.
+    What is below `/moved` is elsewhere.
+    """
+
+    def __init__(self, folder: Path, *, password: str | None = None, elsewhere: str = "") -> None:
+        wanted = "Basic " + base64.b64encode(f"x-access-token:{password}".encode()).decode() if password else None
+        self.commands: list[str] = []
+        self.refused: list[str | None] = []
+        server = self
+
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 path, _, query = self.path.partition("?")
+                shown = self.headers.get("authorization")
+                if path.startswith("/moved/"):
+                    self.send_response(302)
+                    self.send_header("location", elsewhere + self.path.removeprefix("/moved"))
+                    self.end_headers()
+                    return
+                if wanted and shown != wanted:
+                    server.refused.append(shown)
+                    self.send_response(401)
+                    self.send_header("www-authenticate", 'Basic realm="git"')
+                    self.end_headers()
+                    return
+                if wanted:
+                    server.commands += _list_commands()
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 environment = {
                     "PATH": os.environ["PATH"],
@@ -192,6 +218,15 @@ class GitServer:
 
     def close(self) -> None:
         close(self._server)
+
+
+def _list_commands() -> list[str]:
+    """What anybody on the machine can see of the processes that this one has started."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found.append(" ".join(process.cmdline()))
+    return found
 
 
 class NpmRegistry:

@@ -19,7 +19,9 @@ from tests.upstreams.packages import server, write_wheel
 from toolbox import Upstream
 from toolbox.app import create_app
 from toolbox.plugins import Plugins
+from toolbox.services import open_services
 from toolbox.settings import Secret, Settings
+from toolbox.upstreams.service import READ_DUE
 
 
 def stdio(name: str, *arguments: str, **options: Any) -> dict[str, Any]:
@@ -41,6 +43,12 @@ async def call(client: AsyncTestClient[Any], name: str, text: str = "") -> Any:
 async def list_names(client: AsyncTestClient[Any], source: str, *, active_only: bool = True) -> list[str]:
     answer = await client.post("/mcp/list_tools", json={"source": source, "active_only": active_only})
     return [tool["name"] for tool in answer.json()]
+
+
+async def read_members(client: AsyncTestClient[Any]) -> list[str]:
+    """Of which upstreams a tool is that stands for several."""
+    tool = (await client.get("/tools/pets__echo")).json()
+    return list(tool["input_schema"]["properties"]["upstream"]["enum"])
 
 
 async def read_health(client: AsyncTestClient[Any]) -> dict[str, Any]:
@@ -118,6 +126,29 @@ async def test_lists_follow_the_server_and_what_is_not_trusted_waits(toolbox_cli
         await asyncio.sleep(0.05)
     found = (await client.get("/admin/upstreams/pinned")).json()
     assert [(one["tool"], one["changes"][0]["after"]) for one in found["changes"]] == [("p__echo", "echo something")]
+
+
+async def test_lists_of_a_server_that_says_nothing_are_read_anew_by_the_period(settings: Settings) -> None:
+    app = create_app(settings, Plugins())
+    async with AsyncTestClient(app, base_url=BASE_URL) as client, open_services(settings, Plugins()) as services:
+        await wait_until_ready(client)
+        await add(client, stdio("quiet", "quiet", refresh_seconds=60))
+        await add(client, stdio("slow", "quiet", refresh_seconds=3600))
+        for name in ("quiet", "slow"):
+            assert (await call(client, f"{name}__change"))["success"]
+        assert await services.upstreams.repository.read_due() == []
+        rows = "select expression from queue_schedules where entrypoint = $1"
+        assert [row["expression"] for row in await services.database.fetch(rows, READ_DUE)] == ["*/5 * * * *"]
+
+        await services.database.execute("update upstreams set read_at = read_at - interval '61 seconds'")
+        assert await services.upstreams.repository.read_due() == ["quiet"]
+        await services.queue.enqueue(READ_DUE)
+        while "quiet__added" not in await list_names(client, "upstream:quiet"):
+            await asyncio.sleep(0.02)
+        assert "quiet__pid" not in await list_names(client, "upstream:quiet")
+        assert (await client.get("/tools/quiet__echo")).json()["description"] == "echo something else"
+        assert "slow__pid" in await list_names(client, "upstream:slow")
+        assert await services.upstreams.repository.read_due() == []
 
 
 async def test_broken_servers_harm_nobody(toolbox_client: AsyncTestClient[Any]) -> None:
@@ -249,7 +280,7 @@ async def test_a_server_is_installed_and_upgraded_over_rest(
 
 
 async def test_equal_tools_of_several_servers_are_one_with_an_argument_for_which(
-    toolbox_client: AsyncTestClient[Any],
+    toolbox_client: AsyncTestClient[Any], settings: Settings
 ) -> None:
     client = toolbox_client
     for name in ("east", "west"):
@@ -263,8 +294,8 @@ async def test_equal_tools_of_several_servers_are_one_with_an_argument_for_which
     assert len(await list_names(client, "upstreams:pets")) == 11
     assert await list_names(client, "upstream:east") == await list_names(client, "upstream:west") == []
     assert len(await list_names(client, "upstream:other")) == 12
+    assert await read_members(client) == ["east", "west"]
     tool = (await client.get("/tools/pets__echo")).json()
-    assert tool["input_schema"]["properties"]["upstream"]["enum"] == ["east", "west"]
     assert tool["input_schema"]["required"] == ["upstream"]
     assert (tool["category"], tool["metadata"]["upstreams"]) == ("pets", ["east", "west"])
     assert (await run("echo", text="hi"))["code"] == "invalid_arguments"
@@ -273,6 +304,28 @@ async def test_equal_tools_of_several_servers_are_one_with_an_argument_for_which
     assert len({(await run("pid", upstream=name))["result"][0]["text"] for name in ("east", "west")}) == 2
     names = [match["name"] for match in (await client.post("/mcp/find_tool", json={"query": "echo something"})).json()]
     assert ("pets__echo" in names, "east__echo" in names) == (True, False)
+
+    # What operators switch off, or let in, counts at once, and on other replicas.
+    async with AsyncTestClient(create_app(settings, Plugins()), base_url=BASE_URL) as other:
+        await wait_until_ready(other)
+        assert (await other.post("/admin/tools/west__echo/deactivate")).status_code == 200
+        assert await list_names(client, "upstream:east") == ["east__echo"]
+        assert "pets__echo" not in await list_names(client, "upstreams:pets")
+        assert (await call(client, "east__echo", "alone"))["success"]
+        assert (await client.post("/admin/tools/west__echo/activate")).status_code == 200
+        assert await list_names(other, "upstream:east") == []
+        assert len(await list_names(other, "upstreams:pets")) == 11
+        answer = await other.post(
+            "/mcp/call_tool", json={"tool_name": "pets__echo", "arguments": {"upstream": "west", "text": "together"}}
+        )
+        assert answer.json()["success"]
+        await add(client, stdio("north", merge="pets", include=["echo"], trust="reviewed"))
+        assert await read_members(client) == ["east", "west"]
+        approved = await other.post("/admin/upstreams/north/approve", json={})
+        assert approved.json() == {"tools": ["north__echo"]}
+        assert await read_members(client) == await read_members(other) == ["east", "north", "west"]
+        assert (await other.delete("/admin/upstreams/north")).status_code == 204
+        assert await read_members(client) == ["east", "west"]
 
     # What is not equal any more stands for itself, until it is again; a refresh changes nothing.
     refreshed = (await client.post("/admin/upstreams/east/refresh")).json()

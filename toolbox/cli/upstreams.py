@@ -157,8 +157,11 @@ _define("disable", "Offer the tools of an upstream no more; nothing is lost.", "
 @click.argument("source")
 @click.argument("arguments", nargs=-1)
 @click.option("--command", metavar="PROGRAM", help="Which of its programs to run, if it has several.")
+@click.option("--secret", metavar="NAME", help="The secret that opens a repository: a token, or a private key for ssh.")
 @click.option("--yes", is_flag=True, help="Agree that what others have written is installed and run.")
-def install(name: str, source: str, arguments: tuple[str, ...], command: str | None, yes: bool) -> None:
+def install(
+    name: str, source: str, arguments: tuple[str, ...], command: str | None, secret: str | None, yes: bool
+) -> None:
     """Add the upstream NAME, a server that ToolBox installs: SOURCE is a package or a git repository.
 
     SOURCE is git+https://HOST/PATH[@REF][#subdirectory=FOLDER], git+ssh://..., pypi:PACKAGE[==VERSION] or
@@ -168,7 +171,9 @@ def install(name: str, source: str, arguments: tuple[str, ...], command: str | N
     from toolbox.upstreams.hosts import FoundServers
 
     try:
-        upstream = msgspec.convert({"name": name, "source": source, "command": command, "args": arguments}, Upstream)
+        given = {"name": name, "source": source, "command": command, "args": arguments}
+        key = {"source_key": f"${{secret:{secret}}}"} if secret else {}
+        upstream = msgspec.convert(given | key, Upstream)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the upstream cannot be added: {error}") from error
     if not (yes or click.confirm(f"Install and run {source}? Others have written it.", err=True)):

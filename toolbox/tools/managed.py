@@ -75,12 +75,12 @@ _OWN = [name for name in ManagedTool.__struct_fields__ if name != "tool"]
 class ManagedTools:
     """Reads tools for operators, and opens the transactions that change them. A key is a name or an id."""
 
-    def __init__(self, database: Database, kinds: Kinds, embed_later: Callable[[], Awaitable[None]]) -> None:
-        """`embed_later` has what was written embedded in the background."""
+    def __init__(self, database: Database, kinds: Kinds, changed: Callable[[], Awaitable[None]]) -> None:
+        """`changed` does what is to be done after each change, such as having embedded what was written."""
         self.database = database
         self.kinds = kinds
         self._repository = ToolRepository(database)
-        self._embed_later = embed_later
+        self._changed = changed
 
     async def get(self, key: str) -> ManagedTool:
         """A tool, active or not.
@@ -97,8 +97,10 @@ class ManagedTools:
         async with self.database.transaction() as connection:
             yield connection
             await notify(connection, "tools")
-        with contextlib.suppress(ToolboxError):  # the change is made; the next sync embeds what this could not order
-            await self._embed_later()
+        with contextlib.suppress(
+            ToolboxError
+        ):  # the change is made; the next sync, or reading, does what this could not
+            await self._changed()
 
     async def lock(self, connection: Connection, key: str, match: Match | None = None) -> ManagedTool:
         """A tool that nobody else changes until the transaction ends, if it is as `match` wants it."""

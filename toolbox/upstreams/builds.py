@@ -2,15 +2,18 @@
 
 Each command is an argument list, runs under a keeper as servers do (nothing of it outlives ToolBox), has an environment
 without ToolBox's own settings, and says what goes wrong in the upstream's log. Mirrors and proxies that the operator
-has set for those programs (UV_..., PIP_..., npm_config_..., HTTPS_PROXY ...) count.
+has set for those programs (UV_..., PIP_..., npm_config_..., HTTPS_PROXY ...) count. What opens a repository is known to
+the one `git fetch` alone, by its environment or a file, never by arguments: those can be seen by other users.
 """
 
 import asyncio
 import importlib.metadata
 import json
 import re
+import shlex
 import shutil
 import sys
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from toolbox.upstreams.sources import GitSource, PackageSource, Source
 
 STEP_SECONDS = 600.0
 """How long one command of an installation may take."""
-CHECKOUT, VENV, MODULES = "checkout", "venv", "node_modules"
+CHECKOUT, VENV, MODULES, KEY = "checkout", "venv", "node_modules", "key"
 
 _PASSED_ON = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GIT_ONLY = ("SSH_AUTH_SOCK", "GIT_SSL_CAINFO")
@@ -50,15 +53,17 @@ class Program(Struct, frozen=True):
     folder: Path | None = None
 
 
-async def build(source: Source, folder: Path, *, environ: Mapping[str, str], log: Log) -> str:
+async def build(source: Source, folder: Path, *, environ: Mapping[str, str], log: Log, key: str | None = None) -> str:
     """Put the program of a source into a folder; gives back the commit or version that it is.
+
+    `key` opens the repository that it comes from: a token or `user:password` for https, a private key for ssh.
 
     Raises:
         UpstreamFailed: It cannot be fetched or installed; the folder holds whatever was done by then.
     """
     work = _Work(environ, log)
     if isinstance(source, GitSource):
-        return await _build_git(source, folder, work)
+        return await _build_git(source, folder, work, key)
     if source.kind == "pypi":
         await _make_venv(folder / VENV, work)
         spec = f"{source.name}=={source.version}" if source.version else source.name
@@ -147,19 +152,45 @@ class _Work:
         return {name: self._environ[name] for name in _GIT_ONLY if name in self._environ} | {
             "GIT_ALLOW_PROTOCOL": "http" if source.is_local else "https:ssh",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_SSH_COMMAND": "ssh -oBatchMode=yes",
+            "GIT_SSH_COMMAND": shlex.join(self._ssh()),
             "GIT_LFS_SKIP_SMUDGE": "1",
         }
 
+    def key_environment(self, source: GitSource, key: str, file: Path) -> dict[str, str]:
+        """What lets git alone open a repository; a private key is written into `file` for that."""
+        if source.is_ssh:
+            file.touch(mode=0o600)
+            file.write_text(key.strip() + "\n")
+            return {"GIT_SSH_COMMAND": shlex.join([*self._ssh(), "-oIdentitiesOnly=yes", f"-oIdentityFile={file}"])}
+        # Any name goes with a token at GitHub and GitLab; theirs is for GitHub's own tokens of applications.
+        shown = b64encode((key if ":" in key else f"x-access-token:{key}").encode()).decode()
+        settings = {
+            f"http.{source.url}.extraHeader": f"Authorization: Basic {shown}",
+            "http.followRedirects": "false",  # else it would be shown to whomever the server names
+        }
+        numbered = enumerate(settings.items())
+        pairs = [((f"GIT_CONFIG_KEY_{n}", name), (f"GIT_CONFIG_VALUE_{n}", value)) for n, (name, value) in numbered]
+        return {"GIT_CONFIG_COUNT": str(len(settings)), **dict(pair for both in pairs for pair in both)}
 
-async def _build_git(source: GitSource, folder: Path, work: _Work) -> str:
+    def _ssh(self) -> list[str]:
+        """Ssh that asks nobody, and speaks to no host whose key it does not know."""
+        known = Path(self._environ.get("HOME") or Path.home()) / ".ssh" / "known_hosts"
+        return ["ssh", "-oBatchMode=yes", "-oStrictHostKeyChecking=yes", f"-oUserKnownHostsFile={known}"]
+
+
+async def _build_git(source: GitSource, folder: Path, work: _Work, key: str | None) -> str:
     if work.find("git") is None:
         raise UpstreamFailed("git is not installed here", is_lasting=True)
     checkout, environment = folder / CHECKOUT, work.git_environment(source)
     checkout.mkdir()
     await work.run([*_GIT, "init", "--quiet"], checkout, environment)
     fetch = ["fetch", "--quiet", "--depth", "1", "--no-tags", "--no-recurse-submodules"]
-    await work.run([*_GIT, *fetch, "--", source.url, source.ref or "HEAD"], checkout, environment)
+    key_file = folder / KEY
+    opening = work.key_environment(source, key, key_file) if key else {}
+    try:
+        await work.run([*_GIT, *fetch, "--", source.url, source.ref or "HEAD"], checkout, environment | opening)
+    finally:
+        key_file.unlink(missing_ok=True)
     await work.run([*_GIT, "checkout", "--quiet", "--detach", "FETCH_HEAD"], checkout, environment)
     root = _inside(checkout, source.folder or ".")
     if not root.is_dir():

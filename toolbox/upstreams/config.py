@@ -49,6 +49,8 @@ def check_upstream(upstream: Upstream, *, commands: Collection[str], origin: str
     if upstream.transport == "stdio":
         if upstream.url or upstream.headers or upstream.auth:
             raise InvalidRequest(f"{where}: url, headers and auth are for http and sse, not for a command")
+        if upstream.source_key is not None and not (upstream.source or "").startswith("git+"):
+            raise InvalidRequest(f"{where}: source_key is for a source that is a repository of git")
         if upstream.source is not None:
             _check_source(where, upstream.source, upstream.command, commands, origin)
         elif not upstream.command or not upstream.command.strip():
@@ -58,7 +60,7 @@ def check_upstream(upstream: Upstream, *, commands: Collection[str], origin: str
     else:
         if not re.match(r"(https?://[^/\s]+|\$\{)", upstream.url or ""):
             raise InvalidRequest(f"{where}: the url must begin with http:// or https://")
-        if upstream.command or upstream.source or upstream.args or upstream.env or upstream.cwd:
+        if upstream.command or upstream.source or upstream.source_key or upstream.args or upstream.env or upstream.cwd:
             raise InvalidRequest(f"{where}: command, source, args, env and cwd are for stdio, not for a url")
     for name in upstream.env:
         check_variable(where, name)
@@ -142,6 +144,7 @@ def _texts(upstream: Upstream) -> list[str]:
         *upstream.args,
         upstream.cwd or "",
         upstream.url or "",
+        upstream.source_key or "",
         *upstream.env.values(),
         *upstream.headers.values(),
         *([auth.client_id, auth.client_secret, auth.scope or ""] if auth else []),

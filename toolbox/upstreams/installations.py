@@ -15,8 +15,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +35,8 @@ LOCK_SECONDS = 1800.0
 TIDY_SECONDS = 30.0
 LOOK_SECONDS = 0.1
 INSTALLS_AT_ONCE = 2
+
+Resolve: TypeAlias = Callable[[str], Awaitable[str]]
 
 
 class Facts(Struct, frozen=True):
@@ -81,10 +84,13 @@ class Installations:
         self._commands = commands
         self._installing = asyncio.Semaphore(INSTALLS_AT_ONCE)
 
-    async def find(self, upstream: Upstream, log: Log, *, upgrade: str = "") -> Candidates:
+    async def find(
+        self, upstream: Upstream, log: Log, *, upgrade: str = "", resolve: Resolve | None = None
+    ) -> Candidates:
         """What an upstream may run; it is installed if it is not yet, or not yet for this `upgrade`.
 
-        What ran before comes behind it, and alone where the new one cannot be installed.
+        What ran before comes behind it, and alone where the new one cannot be installed. `resolve` fills in what opens
+        its repository.
 
         Raises:
             UpstreamFailed: It cannot be installed, and nothing ran before.
@@ -98,7 +104,9 @@ class Installations:
             problem = None
             if found is None:
                 try:
-                    found = await self._install(folder, text, log, upgrade)
+                    key = upstream.source_key
+                    key = await resolve(key) if key and resolve else key
+                    found = await self._install(folder, text, log, upgrade, key)
                 except UpstreamFailed as error:
                     if current is None:
                         raise
@@ -137,7 +145,7 @@ class Installations:
             async with self._locked(name, seconds=TIDY_SECONDS) as folder:
                 await asyncio.to_thread(_tidy, folder, is_gone)
 
-    async def _install(self, folder: Path, text: str, log: Log, upgrade: str) -> Path:
+    async def _install(self, folder: Path, text: str, log: Log, upgrade: str, key: str | None) -> Path:
         await asyncio.to_thread(_remove_unfinished, folder)
         new, token = folder / f"{UNFINISHED}{secrets.token_hex(4)}", secrets.token_hex(4)
         log.add("toolbox", f"installing {text}")
@@ -145,7 +153,7 @@ class Installations:
         async with self._installing:
             try:
                 new.mkdir(mode=0o700)
-                version = await build(read_source(text), new, environ=self._environ, log=log)
+                version = await build(read_source(text), new, key=key, environ=self._environ, log=log)
                 (new / IN_USE).touch()
                 (new / FACTS).write_bytes(msgspec.json.encode(Facts(text, version, upgrade)))
                 whole = new.rename(folder / f"{WHOLE}{source_digest(text)}-{token}")

@@ -33,8 +33,10 @@ def mask(upstream: Upstream) -> dict[str, Any]:
             shown[part] = {name: _hide(value) for name, value in shown[part].items()}
     if upstream.auth:
         shown["auth"]["client_secret"] = _hide(upstream.auth.client_secret)
+    if upstream.source_key:
+        shown["source_key"] = _hide(upstream.source_key)
     redacted: dict[str, Any] = _REDACTOR.redact(shown, texts_only=True)
-    for part in ("env", "headers", "auth"):  # masked already, and a reference under a secret name is none
+    for part in ("env", "headers", "auth", "source_key"):  # masked already, and a reference under a secret name is none
         if part in shown:
             redacted[part] = shown[part]
     return redacted
@@ -45,6 +47,7 @@ def find_masked(upstream: Upstream) -> list[str]:
     parts = [(f"env/{name}", value) for name, value in upstream.env.items()]
     parts += [(f"headers/{name}", value) for name, value in upstream.headers.items()]
     parts += [("auth/client_secret", upstream.auth.client_secret)] if upstream.auth else []
+    parts += [("source_key", upstream.source_key)] if upstream.source_key else []
     return [place for place, value in parts if value == MASK]
 
 
@@ -57,15 +60,16 @@ def unmask(given: Upstream, before: Upstream) -> Upstream:
     if find_masked(given) and _destination(given) != _destination(before):
         raise InvalidRequest(
             f"upstream {given.name!r}: it is at another address now, so give the values of "
-            f"{', '.join(find_masked(given))} anew: those before were for {before.url or 'a command'}"
+            f"{', '.join(find_masked(given))} anew: those before were for {before.url or before.source}"
         )
     shown = mask(before)
     same = {part: getattr(before, part) for part in ("args", "url") if _is_same(given, shown, part)}
     auth = given.auth
     if auth and before.auth and auth.client_secret == MASK:
         auth = structs.replace(auth, client_secret=before.auth.client_secret)
+    key = before.source_key if given.source_key == MASK else given.source_key
     env, headers = _restore(given.env, before.env), _restore(given.headers, before.headers)
-    return structs.replace(given, env=env, headers=headers, auth=auth, **same)
+    return structs.replace(given, env=env, headers=headers, auth=auth, source_key=key, **same)
 
 
 def is_hiding(upstream: Upstream) -> bool:
@@ -77,10 +81,10 @@ def _is_same(given: Upstream, shown: Mapping[str, Any], part: str) -> bool:
     return part in shown and to_document(given).get(part) == shown[part]
 
 
-def _destination(upstream: Upstream) -> tuple[str, str | None]:
+def _destination(upstream: Upstream) -> tuple[str, str | None, str | None]:
     """Where its headers and secrets go to."""
     server = _SERVER.sub(r"\1\2", upstream.url or "")
-    return server, upstream.auth.issuer if upstream.auth else None
+    return server, upstream.auth.issuer if upstream.auth else None, upstream.source if upstream.source_key else None
 
 
 def _restore(given: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:

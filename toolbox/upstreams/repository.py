@@ -100,6 +100,11 @@ class UpstreamRepository:
         )
         return [row["name"] for row in rows]
 
+    async def read_groups(self) -> list[str]:
+        """The names that several upstreams share, under which equal tools of theirs are one."""
+        rows = await self._database.fetch("select distinct config->>'merge' as name from upstreams")
+        return [row["name"] for row in rows if row["name"]]
+
     async def note_problem(self, name: str, problem: str) -> None:
         """Keep why the lists of an upstream could not be read."""
         async with self._database.transaction() as connection:

@@ -211,6 +211,15 @@ class UpstreamService:
         if await merge_groups(self._database, groups):
             await self._embed_later()
 
+    async def follow_tools(self) -> None:
+        """Make tools that stand for several what these are now, after operators have changed some; have all embedded.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer; the next reading of those upstreams does it.
+        """
+        await merge_groups(self._database, await self.repository.read_groups())
+        await self._embed_later()
+
     async def put_in(
         self, connection: Connection, upstreams: Sequence[Upstream], *, origin: str, caller: str
     ) -> dict[str, str]:

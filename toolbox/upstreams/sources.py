@@ -45,6 +45,11 @@ class GitSource(Struct, frozen=True):
         """Whether it is fetched without encryption, which only this machine's own are."""
         return self.url.startswith("http://")
 
+    @property
+    def is_ssh(self) -> bool:
+        """Whether it is fetched by ssh."""
+        return self.url.startswith("ssh://")
+
 
 class PackageSource(Struct, frozen=True):
     """A package of an index, and which version of it."""

@@ -328,7 +328,9 @@ class Supervised:
         installations = self._supervisor.installations
         if installations is None:
             raise UpstreamFailed("nothing is installed here: give a command instead of a source", is_lasting=True)
-        found = await installations.find(self.upstream, self.log, upgrade=self._upgrade)
+        found = await installations.find(
+            self.upstream, self.log, upgrade=self._upgrade, resolve=self._supervisor.resolve
+        )
         problem, chosen = found.problem, None
         usable = [each for each in found.installations if each.version not in self._unusable] or found.installations
         try:
