@@ -13,14 +13,15 @@ down_revision = "0020"
 def upgrade() -> None:
     op.create_table(
         "call_totals",
+        sa.Column("slot", sa.SmallInteger, primary_key=True),
         sa.Column("success", sa.Boolean, primary_key=True),
         sa.Column("bucket", sa.SmallInteger, primary_key=True),
         sa.Column("calls", sa.BigInteger, nullable=False),
         sa.Column("last_called_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.execute("""
-        insert into call_totals (success, bucket, calls, last_called_at)
-        select success, bucket, sum(calls), max(last_called_at) from call_statistics group by success, bucket
+        insert into call_totals (slot, success, bucket, calls, last_called_at)
+        select 0, success, bucket, sum(calls), max(last_called_at) from call_statistics group by success, bucket
     """)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from toolbox.calls.history import CallFilter, History
 from toolbox.database import migrate, open_database
 from toolbox.embedded.owner import run_postgres
@@ -31,8 +33,9 @@ COUNTED = """
 """
 
 TOTALLED = """
-    insert into call_totals (success, bucket, calls, last_called_at)
-    select success, bucket, sum(calls), max(last_called_at) from call_statistics group by 1, 2
+    insert into call_totals (slot, success, bucket, calls, last_called_at)
+    select slot, success, bucket, sum(calls), max(last_called_at)
+    from call_statistics, generate_series(0, 7) slot group by 1, 2, 3
 """
 
 
@@ -46,11 +49,8 @@ async def main() -> None:
     folder.chmod(0o755)  # noqa: ASYNC240 - nothing else runs yet
     with run_postgres(folder / "data", command="benchmark", server_url="benchmark", durable=False) as url:
         await migrate(url)
+        await fill(url, options.calls, options.tools)
         async with open_database(url, pool_size=2, max_overflow=2, timeout_seconds=60) as database:
-            await database.execute(CALLS, options.calls, options.tools)
-            await database.execute(COUNTED)
-            await database.execute(TOTALLED)
-            await database.execute("analyze calls, call_statistics, call_totals")
             history = History(database)
             print(f"{options.calls:,} calls of {options.tools} tools")
             await measure("statistics of all", history.statistics)
@@ -61,6 +61,15 @@ async def main() -> None:
                 ("a page of a tool's failures", CallFilter(tool="tool_20", success=False)),
             ):
                 await measure(what, lambda wanted=wanted: history.list_calls(wanted, limit=100))  # type: ignore[misc]
+
+
+async def fill(url: str, calls: int, tools: int) -> None:
+    """Write calls, and what is counted of them, however long that takes."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(CALLS, calls, tools)
+    for statement in (COUNTED, TOTALLED, "analyze calls, call_statistics, call_totals"):
+        await connection.execute(statement)
+    await connection.close()
 
 
 async def measure(what: str, read: Callable[[], Awaitable[Any]]) -> None:

@@ -77,6 +77,7 @@ def test_a_worker_names_the_tools_whose_tasks_it_runs(database_url: str, install
 
 async def test_a_worker_works_where_database_url_says_and_ends_on_ctrl_c(work: Work, database_url: str) -> None:
     worker = work(DATABASE_URL=database_url)
+    worker.send_signal(signal.SIGHUP)  # it reads its plugins anew, and goes on
     await _let_old_calls_be_deleted(database_url)
     worker.send_signal(signal.SIGINT)
     _, said = worker.communicate(timeout=STOP_SECONDS)

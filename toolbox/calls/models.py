@@ -47,10 +47,14 @@ class CallStatisticsRow(DefaultBase):
 
 
 class CallTotalRow(DefaultBase):
-    """The same for all tools together, so that nobody adds up a hundred thousand rows to tell."""
+    """The same for all tools together, so that nobody adds up a hundred thousand rows to tell.
+
+    Each connection counts in one of several slots: in the same rows, all that write would wait for each other's commit.
+    """
 
     __tablename__ = "call_totals"
 
+    slot: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     success: Mapped[bool] = mapped_column(Boolean, primary_key=True)
     bucket: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger)

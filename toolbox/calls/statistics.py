@@ -15,6 +15,8 @@ from toolbox.definitions import Moment
 
 LEAST_MS = 0.01
 GROWTH = 1.02
+SLOTS = 8
+"""In which the calls of all tools are counted, each by other connections."""
 
 
 class CallStatistics(Struct, frozen=True):
@@ -89,10 +91,10 @@ _COUNT_BY_TOOL = f"""
     on conflict (tool_name, success, bucket) do update set {_ADDED}
 """
 _COUNT_ALL = f"""
-    insert into call_totals as s (success, bucket, calls, last_called_at)
-    select success, bucket, sum(calls), max(last_called_at)
-    from {_COUNTED} as c (tool_name, success, bucket, calls, last_called_at) group by 1, 2 order by 1, 2
-    on conflict (success, bucket) do update set {_ADDED}
+    insert into call_totals as s (slot, success, bucket, calls, last_called_at)
+    select pg_backend_pid() % {SLOTS}, success, bucket, sum(calls), max(last_called_at)
+    from {_COUNTED} as c (tool_name, success, bucket, calls, last_called_at) group by 1, 2, 3 order by 1, 2, 3
+    on conflict (slot, success, bucket) do update set {_ADDED}
 """
 
 
