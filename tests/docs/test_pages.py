@@ -15,6 +15,7 @@ from msgspec import Struct
 from tests.flows.conftest import TOOLBOX, Server, data_dir, environment, serve
 from tests.flows.node import find_node
 from tests.flows.test_mcp_clients import install_typescript_clients
+from toolbox.settings import describe_settings, read_settings
 
 __all__ = ["data_dir", "serve"]
 
@@ -32,19 +33,15 @@ HTTP_ERROR = 22
 ELSEWHERE = {
     "pip install uv && .dev/run toolbox serve": "tests/flows/test_serve.py starts it; .ci/run installs it so",
     "pip install uv && .dev/run pytest": ".ci/run runs this very line",
-    "$ tests/conformance/run.sh": ".ci/run runs a part of it; all of it takes minutes",
+    "$ tests/conformance/run.sh": "takes minutes; .ci/run runs a part of it",
     ".dev/run pytest": "each line is a step of .ci/run, or a tool of this folder",
-    "uv pip install -e FOLDER": "tests/docs/test_plugin_template.py",
-    "docker run": "needs Docker; tests/image/run.sh runs the image with the same options",
-    ".dev/secrets >.env": "needs Docker; tests/compose checks the files and the script",
+    "uv pip install -e FOLDER": "would change this environment; tests/docs/test_plugin_template.py has one of its own",
+    "docker run": "the image takes minutes to build; tests/image/run.sh runs it with the same options",
+    ".dev/secrets >.env": "the same; tests/compose/run.sh starts all of it, and calls ToolBox",
     ".dev/secrets --kubernetes": "tests/chart/documented.py runs it, on an API server of its own",
     "mkdir -p base prod": "tests/chart/documented.py runs it, on an API server of its own",
-    "toolbox import --mcp": "tests/upstreams/test_commands.py imports such files, test_config.py reads the setting",
-    "toolbox upstreams install": "tests/upstreams/test_commands.py installs a package of its own",
-    "toolbox upstreams list": "tests/upstreams/test_commands.py runs them on upstreams that are there",
-    "toolbox bridge": "tests/upstreams runs it on a server of its own",
-    "API_KEY=... toolbox tools deactivate": "needs a server elsewhere; tests/cli/test_managing.py manages one",
-    "EMBEDDING_ENDPOINT_URL=": "settings; tests/test_settings.py reads such",
+    "toolbox upstreams install": "needs registries; tests/upstreams/test_commands.py installs a package of its own",
+    "toolbox bridge": "needs npm, and never ends; tests/chart/bridge.py runs it, and tests/upstreams",
 }
 """Blocks that are not run here, by how they begin, and why not."""
 
@@ -152,6 +149,7 @@ def test_commands_and_programs_do_what_the_pages_show(
 ) -> None:
     """One server for all; what changes who may call gets a database of its own, and no server."""
     server = serve(DATA_DIR=str(data_dir))
+    write_hosts_files(tmp_path)
     wrong = []
     for block in read_blocks():
         if block.page in FOLLOWED:
@@ -167,6 +165,8 @@ def test_commands_and_programs_do_what_the_pages_show(
         elif "is ready" in block.code.partition("\n")[0]:
             report = re.sub(r", but degraded|  Problem  cpu.*\n", "", server.report)  # others may be busy here
             wrong += compare(str(block), block.code, report.replace(str(data_dir), "/home/ada/.local/share/toolbox"))
+        elif all(re.match(r"[A-Z_]+=", line) for line in block.code.splitlines()):
+            wrong += check_settings(block)
         elif block.language in {"", "sh"} and not is_elsewhere(block):
             wrong += runner.run_commands()
     assert wrong == [], "\n".join(wrong)
@@ -183,6 +183,22 @@ def test_programs_in_typescript_run(serve: Callable[..., Server], data_dir: Path
     assert blocks
 
 
+def check_settings(block: Block) -> list[str]:
+    """Lines of an environment file are settings, with values that they may have."""
+    given = dict(line.partition("#")[0].strip().split("=", 1) for line in block.code.splitlines())
+    known = {name for name, _, _ in describe_settings()}
+    read_settings({name: value for name, value in given.items() if not name.endswith("_FILE")})
+    return [f"{block}: {name} is no setting" for name in given if name.removesuffix("_FILE") not in known]
+
+
+def write_hosts_files(folder: Path) -> None:
+    """What a user has beside ToolBox: files of other hosts, which name a server."""
+    server = {"command": "python", "args": [str(Path(__file__).with_name("clock_server.py"))]}
+    for host, servers in ((".cursor", {"files": server}), (".vscode", {"clock": server})):
+        (folder / host).mkdir()
+        (folder / host / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+
+
 class Runner:
     """Runs what a block shows, and says what differs."""
 
@@ -194,6 +210,7 @@ class Runner:
             "PATH": f"{TOOLBOX.parent}:{os.environ['PATH']}",
             "NO_PROXY": "*",
             "CURL_HOME": str(folder),
+            "HOME": str(folder),
         }
         (folder / ".curlrc").write_text("fail-with-body\n")  # an answer that is an error fails the block
 
@@ -212,6 +229,7 @@ class Runner:
 
     def run_command(self, command: str, shown: str) -> list[str]:
         real = command.replace("localhost:8000", self.url.removeprefix("http://"))
+        real = real.replace("API_KEY=... ", "").replace("https://tools.example.com", self.url)
         done = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", real],
             cwd=self.folder,
