@@ -14,7 +14,7 @@ fi
 kubectl=$(command -v kubectl || true)
 if [ -z "$kubectl" ]; then # Debian has it; it runs on others too
   kubectl=$PWD/tests/chart/.cache/usr/bin/kubectl
-  [ -x "$kubectl" ] || tests/chart/kubectl.sh
+  [ -x "$kubectl" ] || tests/debian.sh kubectl "$PWD/tests/chart/.cache"
 fi
 .dev/run python .dev/chart --check
 .dev/run python tests/chart/check.py "$helm" "$kubectl"
