@@ -16,7 +16,7 @@ from toolbox.errors import UpstreamFailed
 from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability
-from toolbox.upstreams import supervised as module
+from toolbox.upstreams.failures import BREAKER_FAILURES
 from toolbox.upstreams.supervised import Supervised
 from toolbox.upstreams.supervisor import Supervisor
 
@@ -159,7 +159,7 @@ async def test_a_call_that_is_not_answered_ends_by_its_time_limit_and_the_sessio
 async def test_the_breaker_opens_for_one_that_never_answers(supervise: Any) -> None:
     supervised = supervise(call_seconds=0.05)
     await text_of(supervised, "pid")
-    for _ in range(module.BREAKER_FAILURES):
+    for _ in range(BREAKER_FAILURES):
         with pytest.raises(UpstreamFailed, match="not answered"):
             await call(supervised, "hang")
     with pytest.raises(UpstreamFailed, match="left alone for a moment"):

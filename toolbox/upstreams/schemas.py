@@ -11,7 +11,7 @@ from toolbox.upstreams.logs import LogLine
 from toolbox.upstreams.masking import mask
 from toolbox.upstreams.repository import StoredUpstream
 from toolbox.upstreams.sdk import ServerInfo
-from toolbox.upstreams.supervised import Status
+from toolbox.upstreams.status import Status
 
 
 class UpstreamSummary(Struct, frozen=True, kw_only=True):

@@ -35,7 +35,8 @@ from toolbox.upstreams.repository import (
     delete_upstream,
     with_enabled,
 )
-from toolbox.upstreams.supervised import Status, Supervised
+from toolbox.upstreams.status import Status
+from toolbox.upstreams.supervised import Supervised
 from toolbox.upstreams.supervisor import Supervisor
 
 logger = structlog.get_logger(__name__)

@@ -1,93 +1,45 @@
 """One upstream in one process: its sessions, opened when first needed, and what becomes of it when it fails.
 
-An upstream is `stopped` until somebody needs it. One that fails to start, or dies, is left alone for a pause that
-doubles each time, with some chance in it; after `restarts` failures in a row it has `failed`, which is logged as an
-error, and one attempt is made each FAILED_SECONDS at most. A failure that lasts (a refused token, a missing program)
-fails at once.
+An upstream is `stopped` until somebody needs it. What goes wrong is counted in `toolbox.upstreams.failures`, which says
+how long it is left alone then.
 """
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import structlog
-from msgspec import Struct
 
-from toolbox.breaker import Breaker, BreakerOpen
-from toolbox.definitions import Moment, Upstream
+from toolbox.definitions import Upstream
 from toolbox.errors import UpstreamFailed
-from toolbox.metrics import (
-    BREAKER_OPEN,
-    UPSTREAM_CALLS,
-    UPSTREAM_FAILED,
-    UPSTREAM_FAILURES,
-    UPSTREAM_RESTARTS,
-    UPSTREAM_SECONDS,
-    UPSTREAM_UP,
-)
+from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_RESTARTS, UPSTREAM_SECONDS, UPSTREAM_UP
 from toolbox.telemetry import span
 from toolbox.tools.base import ToolContext
 from toolbox.upstreams.builds import Program
 from toolbox.upstreams.client import ListKind, Lost, Resolve, Session
+from toolbox.upstreams.failures import Failures
 from toolbox.upstreams.installations import Installation, Installations
 from toolbox.upstreams.logs import Log
 from toolbox.upstreams.sdk import ServerInfo
+from toolbox.upstreams.status import Counts, State, Status
 from toolbox.waiting import Places
 
 logger = structlog.get_logger(__name__)
-
-State: TypeAlias = Literal["disabled", "stopped", "starting", "running", "waiting", "failed"]
 
 MAX_WAITING = 100
 """Calls that wait for their turn at one upstream."""
 MAX_SESSIONS = 32
 """Of an upstream whose callers have one each; the one that was used longest ago is closed for another."""
-MAX_PAUSE_SECONDS = 60.0
-FAILED_SECONDS = 300.0
-PATIENCE_SECONDS = 10.0
-"""How long a call waits for the end of a pause; one that lasts longer is an answer."""
 HEALTHY_SECONDS = 60.0
 """After so long a life, or a call that was answered, what went wrong before is forgotten."""
-BREAKER_FAILURES = 5
-BREAKER_SECONDS = 15.0
 
 Found: TypeAlias = Callable[[str, Session], Awaitable[None]]
 """Hears of each new session, with the upstream's name, in a task of its own."""
 Changed: TypeAlias = Callable[[str, ListKind], None]
-
-
-class Counts(Struct):
-    """What happened to an upstream in this process."""
-
-    calls: int = 0
-    errors: int = 0
-    starts: int = 0
-    failures: int = 0
-    seconds: float = 0.0
-
-
-class Status(Struct, frozen=True, kw_only=True):
-    """How an upstream is in this process."""
-
-    state: State
-    problem: str | None
-    """Why it is not running, or not the version that was asked for, or its breaker is open."""
-    sessions: int
-    processes: list[int]
-    calls: int
-    errors: int
-    starts: int
-    failures: int
-    mean_ms: float | None
-    is_breaker_open: bool
-    retry_at: Moment | None
-    version: str | None = None
-    """The commit or version of its source that runs here, if ToolBox has installed it."""
 
 
 class Keeper(Protocol):
@@ -132,11 +84,7 @@ class Supervised:
         self._opening = dict[str, asyncio.Task[Session]]()
         places = 1 if upstream.session == "serial" else upstream.concurrency
         self._places = Places[None](places, queue=MAX_WAITING, what=f"the upstream {upstream.name!r}")
-        self._breaker = Breaker(failures=BREAKER_FAILURES, rest_seconds=BREAKER_SECONDS, counted=UpstreamFailed)
-        self._failed = 0
-        self._retry_at = 0.0
-        self._problem: str | None = None
-        self._has_failed = False
+        self._failures = Failures(upstream, log)
         self._mode: str = upstream.era
         self._earlier = earlier
         self._upgrade = upgrade
@@ -183,7 +131,7 @@ class Supervised:
             outcome = "cancelled"
             if limit is not None and time.monotonic() - began >= 0.98 * limit:
                 self.counts.errors += 1
-                self._breaker.count_failure(f"it has not answered {method} within {limit:g} s")
+                self._failures.count_silence(f"it has not answered {method} within {limit:g} s")
             raise
         except UpstreamFailed:
             outcome = "upstream_failed"
@@ -194,26 +142,12 @@ class Supervised:
             self.counts.seconds += seconds
             UPSTREAM_CALLS[name, outcome].inc()
             UPSTREAM_SECONDS[(name,)].observe(seconds)
-            self._show_failing()
-
-    def _show_failing(self) -> None:
-        UPSTREAM_FAILED[(self.upstream.name,)].set(self._is_left_alone)
-        BREAKER_OPEN[(f"upstream {self.upstream.name}",)].set(self._breaker.problem is not None)
+            self._failures.show()
 
     def _limit(self, context: ToolContext | None) -> float | None:
         if context is None:
             return self.upstream.list_seconds
         return min(self.upstream.call_seconds or context.timeout_seconds, context.timeout_seconds)
-
-    @contextlib.contextmanager
-    def _use_breaker(self) -> Any:
-        try:
-            with self._breaker.use():
-                yield
-        except BreakerOpen as error:
-            raise UpstreamFailed(
-                f"it is left alone for a moment, as it failed several times in a row: {error}"
-            ) from error
 
     async def _attempt(
         self,
@@ -228,7 +162,7 @@ class Supervised:
         for attempt in (1, 2):
             session, lost = await self.usable_session(caller), None
             try:
-                with self._use_breaker():
+                with self._failures.use_breaker():
                     try:
                         result = await session.request(method, params, seconds=limit, context=context)
                     except Lost as error:  # counted once, with the session, however many calls it takes with it
@@ -237,7 +171,7 @@ class Supervised:
                 if session.is_tainted and self.upstream.session != "shared" and session.is_idle:
                     self._retire(caller, session)
             if lost is None:
-                self._failed = 0
+                self._failures.start_over()
                 return result
             if attempt == 2 or (lost.was_sent and not is_safe):
                 raise lost
@@ -269,7 +203,9 @@ class Supervised:
             return session
         opening = self._opening.get(caller)
         if opening is None:
-            await self._wait_for_pause()
+            self._refuse_unwanted()
+            await self._failures.wait()
+            self._refuse_unwanted()
             opening = self._opening.get(caller) or self._begin(caller)
         return await asyncio.shield(opening)
 
@@ -284,16 +220,6 @@ class Supervised:
 
         opening.add_done_callback(done)
         return opening
-
-    async def _wait_for_pause(self) -> None:
-        self._refuse_unwanted()
-        pause = self._retry_at - time.monotonic()
-        if pause <= 0:
-            return
-        if self._has_failed or pause > PATIENCE_SECONDS:
-            raise UpstreamFailed(f"{self._problem}; it is tried again in {pause:.0f} s")
-        await asyncio.sleep(pause)
-        self._refuse_unwanted()
 
     def _refuse_unwanted(self) -> None:
         if self._is_closed:
@@ -315,9 +241,7 @@ class Supervised:
             if not self._upgrade:
                 self._close_earlier()
         self._sessions[caller] = session
-        is_restart = self._problem is not None
-        self._problem, self._has_failed = None, False
-        if is_restart:
+        if self._failures.connected():
             UPSTREAM_RESTARTS[(self.upstream.name,)].inc()
         self._spawn(self._watch(caller, session))
         self._spawn(self._supervisor.found(self.upstream.name, session))
@@ -369,7 +293,7 @@ class Supervised:
         """Say why what runs is not what was asked for."""
         self._stale = f"the new version cannot be used, the one before still is: {problem}"
         self.log.add("toolbox", self._stale)
-        self._show_failing()
+        self._failures.show()
         logger.error("an upstream was not upgraded", upstream=self.upstream.name, reason=problem)
 
     async def _start(self, program: Program | None = None) -> Session:
@@ -426,31 +350,13 @@ class Supervised:
         if session.reason is not None and not self._is_closed:
             self._mode = self.upstream.era
             if time.monotonic() - began > HEALTHY_SECONDS:
-                self._failed = 0
+                self._failures.start_over()
             self._count_failure(UpstreamFailed(session.reason))
 
     def _count_failure(self, error: UpstreamFailed) -> None:
-        self._failed += 1
         self.counts.failures += 1
-        self._problem = error.message
-        self.log.add("toolbox", error.message)
         self._mode = self.upstream.era
-        UPSTREAM_FAILED[(self.upstream.name,)].set(1)
-        UPSTREAM_FAILURES[(self.upstream.name,)].inc()
-        if error.is_lasting or self._failed > self.upstream.restarts:
-            self._has_failed = True
-            self._retry_at = time.monotonic() + FAILED_SECONDS
-            logger.error(
-                "an upstream has failed", upstream=self.upstream.name, reason=error.message, times=self._failed
-            )
-            return
-        if self._failed == 1 and not error.is_lasting:
-            pause = 0.0 if self.counts.starts > 1 else self.upstream.backoff_seconds
-        else:
-            pause = min(self.upstream.backoff_seconds * 2 ** (self._failed - 1), MAX_PAUSE_SECONDS)
-        pause *= random.uniform(0.75, 1.25)  # noqa: S311 - it only keeps replicas from coming all at once
-        self._retry_at = time.monotonic() + pause
-        logger.warning("an upstream failed", upstream=self.upstream.name, reason=error.message, times=self._failed)
+        self._failures.count(error, is_first_start=self.counts.starts <= 1)
 
     # What operators do.
 
@@ -458,10 +364,8 @@ class Supervised:
         """Forget what went wrong: somebody has mended it."""
         self._unusable.clear()
         self._stale = None
-        self._failed, self._retry_at, self._problem, self._has_failed = 0, 0.0, None, False
         self._mode = self.upstream.era
-        self._breaker.close()
-        self._show_failing()
+        self._failures.forgive()
 
     async def close_sessions(self) -> None:
         """Disconnect; the next call connects again."""
@@ -502,10 +406,6 @@ class Supervised:
                 self._retire(caller, session)
 
     @property
-    def _is_left_alone(self) -> bool:
-        return self._breaker.problem is not None or self._retry_at > time.monotonic()
-
-    @property
     def is_running(self) -> bool:
         """Whether a session is open."""
         return any(session.is_open for session in self._sessions.values()) or bool(
@@ -514,11 +414,11 @@ class Supervised:
 
     def status(self) -> Status:
         """How it is now."""
-        counts, wait = self.counts, self._retry_at - time.monotonic()
+        counts, wait = self.counts, self._failures.pause_seconds
         processes = [s.process.pid for s in self._sessions.values() if s.process and s.process.pid]
         return Status(
             state=self._state(wait),
-            problem=self._problem or self._breaker.problem or self._stale,
+            problem=self._failures.problem or self._stale,
             sessions=len(self._sessions),
             processes=processes,
             calls=counts.calls,
@@ -526,7 +426,7 @@ class Supervised:
             starts=counts.starts,
             failures=counts.failures,
             mean_ms=round(counts.seconds / counts.calls * 1000, 3) if counts.calls else None,
-            is_breaker_open=self._breaker.problem is not None,
+            is_breaker_open=self._failures.is_breaker_open,
             retry_at=datetime.fromtimestamp(time.time() + wait, UTC) if wait > 0 else None,
             version=self._installation.version if self._installation else None,
         )
@@ -538,7 +438,7 @@ class Supervised:
             return "running"
         if self._opening:
             return "starting"
-        if self._has_failed:
+        if self._failures.is_final:
             return "failed"
         return "waiting" if wait > 0 else "stopped"
 
