@@ -148,6 +148,11 @@ def test_what_was_hidden_comes_back_where_it_was_and_goes_nowhere_else() -> None
     assert unmask(given, REMOTE) == structs.replace(
         REMOTE, title="a title", call_seconds=5, auth=ClientCredentials(client_id="you", client_secret=PLANTED)
     )
+    private = Upstream(name="git", source="git+https://example.org/a@v1", source_key=PLANTED, env={"TOKEN": PLANTED})
+    newer = structs.replace(private, source="git+https://example.org/a@v2", env={"TOKEN": "***"})
+    assert unmask(newer, private) == structs.replace(private, source=newer.source)
+    with pytest.raises(InvalidRequest, match="those before were for git"):
+        unmask(structs.replace(newer, source_key="***"), private)
     for elsewhere in (
         structs.replace(given, url="https://evil.example/mcp"),
         structs.replace(given, url="http://a.example/mcp"),

@@ -281,6 +281,7 @@ async def test_after_a_call_was_given_up_the_next_one_gets_another_session(super
 
 async def test_a_server_is_told_of_a_call_that_was_given_up(supervise: Any) -> None:
     supervised = supervise()
+    await supervised.session()  # a call that is given up while this opens was never sent
     for _ in range(2):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):

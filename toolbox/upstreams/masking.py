@@ -57,10 +57,12 @@ def unmask(given: Upstream, before: Upstream) -> Upstream:
     Raises:
         InvalidRequest: It would go to another server than it was given for.
     """
-    if find_masked(given) and _destination(given) != _destination(before):
+    hidden = find_masked(given)
+    is_elsewhere = _destination(given) != _destination(before)
+    if hidden and (is_elsewhere or ("source_key" in hidden and given.source != before.source)):
         raise InvalidRequest(
             f"upstream {given.name!r}: it is at another address now, so give the values of "
-            f"{', '.join(find_masked(given))} anew: those before were for {before.url or before.source}"
+            f"{', '.join(hidden)} anew: those before were for {before.url or before.source}"
         )
     shown = mask(before)
     same = {part: getattr(before, part) for part in ("args", "url") if _is_same(given, shown, part)}
@@ -81,10 +83,10 @@ def _is_same(given: Upstream, shown: Mapping[str, Any], part: str) -> bool:
     return part in shown and to_document(given).get(part) == shown[part]
 
 
-def _destination(upstream: Upstream) -> tuple[str, str | None, str | None]:
+def _destination(upstream: Upstream) -> tuple[str, str | None]:
     """Where its headers and secrets go to."""
     server = _SERVER.sub(r"\1\2", upstream.url or "")
-    return server, upstream.auth.issuer if upstream.auth else None, upstream.source if upstream.source_key else None
+    return server, upstream.auth.issuer if upstream.auth else None
 
 
 def _restore(given: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
