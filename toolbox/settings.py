@@ -183,7 +183,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = True
     vector_weight: Annotated[
         float, Meta(ge=0, le=1, description="Share of meaning against words in the ranking, by default.")
-    ] = 0.6
+    ] = 0.7
     pinned_tools: Annotated[
         tuple[str, ...], Meta(description="Names of tools that MCP clients see directly, separated by commas.")
     ] = ()

@@ -78,6 +78,8 @@ TRAINING_SETS = (
     "composio",
     "dockermcp",
     "googleapis",
+    "real_mcp",
+    "invented",
 )
 MOST_TOKENS = 96
 """Of a text in training: most have fewer."""

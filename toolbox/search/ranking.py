@@ -26,8 +26,8 @@ _LEAST_DEVIATION = 0.02
 
 QUORUM = 2
 """So many callers must have used a tool before it is lifted for others: one alone moves only their own searches."""
-NEAR_USES = 600
-"""How many uses for the nearest queries are looked at."""
+NEAR_USES = 900
+"""How many uses for the nearest queries are looked at: the more, the less one caller can push others out of it."""
 POWER_OF_VARIETY = 1.5
 """The mean of a caller's uses is divided by this power of the length of their mean vector, 1 where all are the same."""
 USE_HALF_LIFE_DAYS = 90.0

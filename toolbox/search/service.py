@@ -44,7 +44,7 @@ class SearchQuery(Struct, frozen=True):
     threshold: float | None = None
     filter: ToolFilter = ToolFilter()
     use_hybrid: bool = True
-    vector_weight: float = 0.6
+    vector_weight: float = 0.7
     explain: bool = False
     offset: int = 0
     """How many of the best matches are left out."""
