@@ -6,7 +6,7 @@ The buffer is bounded; what had to be dropped is counted and said in the log.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 import structlog
@@ -21,6 +21,8 @@ MAX_BATCH = 500
 LINGER_SECONDS = 0.05
 RETRY_SECONDS = 1.0
 WRITE_TIMEOUT_SECONDS = 5.0
+PATIENCE = 2
+"""After so many attempts in a row that failed nobody waits any more, until one succeeds."""
 
 T = TypeVar("T")
 
@@ -38,7 +40,8 @@ class BatchWriter(Generic[T]):
         self._linger_seconds = linger_seconds
         self._insert = insert
         self._what = what
-        self._buffer: deque[tuple[T, asyncio.Future[None] | None]] = deque()
+        self._buffer: deque[tuple[T, asyncio.Future[bool] | None]] = deque()
+        self._failures = 0
         self._wake = asyncio.Event()
         self._is_urgent = asyncio.Event()
         self._is_closing = False
@@ -54,14 +57,20 @@ class BatchWriter(Generic[T]):
         self._append(row, None)
 
     async def write(self, row: T) -> bool:
-        """Add a row and wait until it is on disk; false if that takes too long, and it is written later."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Add a row and wait until it is on disk; false if that takes too long, and it is written later.
+
+        While the database is known to be away, nobody waits.
+        """
+        if self._failures >= PATIENCE:
+            self._append(row, None)
+            return False
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._append(row, written)
         try:
-            await asyncio.wait_for(written, WRITE_TIMEOUT_SECONDS)
+            return await asyncio.wait_for(written, WRITE_TIMEOUT_SECONDS)
         except TimeoutError:
+            self._failures = PATIENCE  # it neither answers nor refuses
             return False
-        return True
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -75,7 +84,7 @@ class BatchWriter(Generic[T]):
             self._wake.set()
             await writer
 
-    def _append(self, row: T, written: asyncio.Future[None] | None) -> None:
+    def _append(self, row: T, written: asyncio.Future[bool] | None) -> None:
         if len(self._buffer) >= MAX_BUFFERED:
             self._count_dropped(1)
             self._buffer.popleft()
@@ -129,11 +138,13 @@ class BatchWriter(Generic[T]):
         except DatabaseUnavailable as error:
             logger.warning("rows wait for the database", of=self._what, waiting=len(batch), reason=error.message)
             self._buffer.extendleft(reversed(batch))
+            self._failures += 1
+            if self._failures >= PATIENCE:
+                _tell(self._buffer, is_written=False)
             await asyncio.sleep(0 if self._is_closing else RETRY_SECONDS)
             return 0
-        for _, written in batch:
-            if written and not written.done():
-                written.set_result(None)
+        self._failures = 0
+        _tell(batch, is_written=True)
         return len(batch)
 
     async def _insert_or_drop(self, rows: list[T]) -> None:
@@ -150,6 +161,13 @@ class BatchWriter(Generic[T]):
             middle = len(rows) // 2
             await self._insert_or_drop(rows[:middle])
             await self._insert_or_drop(rows[middle:])
+
+
+def _tell(rows: Iterable[tuple[T, asyncio.Future[bool] | None]], *, is_written: bool) -> None:
+    """Let those go on who wait for a row."""
+    for _, written in rows:
+        if written and not written.done():
+            written.set_result(is_written)
 
 
 def _id_of(row: object) -> str | None:
