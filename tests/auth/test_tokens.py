@@ -123,6 +123,18 @@ async def test_a_token_lets_its_subject_in(
     assert await status(client, old) == 401
 
 
+async def test_a_key_that_is_withdrawn_is_forgotten_in_time(
+    client: Client, issuer: AuthorizationServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "COOLDOWN_SECONDS", 0)
+    tokens = [issuer.issue(sub=f"user {number}") for number in range(3)]
+    assert await status(client, tokens[0]) == 200
+    issuer.rotate()
+    assert await status(client, tokens[1]) == 200  # the keys that were read are young
+    monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0)
+    assert await status(client, tokens[2]) == 401
+
+
 async def test_a_token_that_is_not_for_us_lets_nobody_in(client: Client, issuer: AuthorizationServer) -> None:
     foreign = RSAKey.generate_key(2048, parameters={"kid": issuer.keys[0].kid})
     claims = jwt.decode(issuer.issue(), issuer.keys[0]).claims

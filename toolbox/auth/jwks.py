@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # the HTTP client takes a quarter of a second to load, and mo
 
 logger = structlog.get_logger(__name__)
 
-MAX_AGE_SECONDS = 3600.0
+MAX_AGE_SECONDS = 300.0
+"""A key that the authorization server has withdrawn is good for new tokens so long at most."""
 COOLDOWN_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 512 * 1024
