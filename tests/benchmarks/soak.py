@@ -53,7 +53,7 @@ MEMORY_NOISE = 4.0
 LIMIT_PER_SECOND = 50
 QUERIES = 500
 ANSWER_SECONDS = 30.0
-CONNECTIONS = httpx.Limits(max_keepalive_connections=20, keepalive_expiry=2.0)
+CONNECTIONS = httpx.Limits(max_connections=20, max_keepalive_connections=20, keepalive_expiry=2.0)
 """Idle ones are left before the server closes them, which a request on a busy machine would else run into."""
 ROWS_SHOWN = 16
 
@@ -389,7 +389,7 @@ async def soak(server: Running, database_url: str, load: Load, seconds: float, c
 
 
 async def look(server: Running, database_url: str) -> dict[str, float]:
-    """Everything that is held at the moment; memory that processes share counts once."""
+    """Everything that is held at the moment; of memory, what is no file's: the libraries' are shared with others."""
     main_process = psutil.Process(server.pid)
     children = main_process.children(recursive=True)
     processes = [main_process, *children]
@@ -403,13 +403,19 @@ async def look(server: Running, database_url: str) -> dict[str, float]:
     async with httpx.AsyncClient(base_url=server.url, headers={"authorization": f"Bearer {OPERATOR}"}) as client:
         metrics = (await client.get("/metrics", timeout=ANSWER_SECONDS)).text
     return {
-        "memory MB": sum(process.memory_full_info().pss for process in processes) / 2**20,
+        "memory MB": sum(_anonymous_kb(process.pid) for process in processes) / 2**10,
         "descriptors": sum(process.num_fds() for process in processes),
         "threads": sum(process.num_threads() for process in processes),
         "children": len(children),
         "connections": connections,
         "streams": sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("toolbox_streams")),
     }
+
+
+def _anonymous_kb(pid: int) -> int:
+    """Its share of memory that belongs to no file (proc(5), smaps_rollup)."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition("Pss_Anon:")[2].split()[0])
 
 
 def print_table(looks: list[Look]) -> None:
