@@ -204,7 +204,7 @@ def create_app(
     limits = RateLimits(Shortcut(app, mcp), lambda: limiter)
     gate = Gate(limits, settings, lambda: cast("Authenticator", state.services.authenticator))
     readable = CrossOrigin(gate, settings.cors_origins) if settings.cors_origins else gate
-    whole = RequestLog(readable, lambda: state.get("why_not_started"))
+    whole = RequestLog(readable, lambda: state.get("why_not_started"), explains_errors=settings.debug)
     return whole
 
 

@@ -106,7 +106,7 @@ REQUESTS = _histogram(
 REQUESTS_RUNNING = _single("http_requests_running", "Requests that are being answered; streams too.")
 STREAMS = _single("open_streams", "Streams on which clients listen.")
 MCP = _counter(
-    "mcp_requests", "Requests of MCP; status is ok, or the code of the error.", "method", "version", "status"
+    "mcp_requests", "Requests of MCP; status is ok, the code of the error, or cancelled.", "method", "version", "status"
 )
 
 CALLS = _counter("calls", "Calls of tools; status is ok, or the code of the error.", "tool", "status", open=("tool",))

@@ -42,9 +42,12 @@ class RequestLog:
     Neither headers nor bodies are logged: arguments of tools may be secret.
     """
 
-    def __init__(self, app: ASGIApp, why_not_started: Callable[[], ToolboxError | None]) -> None:
+    def __init__(
+        self, app: ASGIApp, why_not_started: Callable[[], ToolboxError | None], *, explains_errors: bool = False
+    ) -> None:
         """`why_not_started` says why the start was refused, where it was refused for a reason that we understand."""
         self._app = app
+        self._explains_errors = explains_errors
         self.why_not_started = why_not_started
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[asyncio.Task[Any]] = set()
@@ -104,7 +107,7 @@ class RequestLog:
         return send_reason
 
     async def _serve(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
-        facts = RequestFacts(_inherited_id(scope) or _new_id())
+        facts = RequestFacts(_inherited_id(scope) or _new_id(), explains_errors=self._explains_errors)
         scope.setdefault("state", {})["request_id"] = facts.request_id
         token = REQUEST.set(facts)
         try:

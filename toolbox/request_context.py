@@ -6,12 +6,14 @@ from contextvars import ContextVar
 class RequestFacts:
     """One request: its id, and who wants what, as soon as that is known."""
 
-    __slots__ = ("caller", "method", "request_id", "tool")
+    __slots__ = ("caller", "explains_errors", "method", "request_id", "tool")
 
-    def __init__(self, request_id: str, caller: str | None = None) -> None:
+    def __init__(self, request_id: str, caller: str | None = None, *, explains_errors: bool = False) -> None:
         self.request_id = request_id
         self.caller = caller
         """As the history shows it."""
+        self.explains_errors = explains_errors
+        """Whether the answer may say why something went wrong here: DEBUG."""
         self.tool: str | None = None
         """The tool that is called; one that does not exist is none."""
         self.method: str | None = None
@@ -19,7 +21,7 @@ class RequestFacts:
 
     def part(self) -> "RequestFacts":
         """The same request, for one of several messages in it."""
-        return RequestFacts(self.request_id, self.caller)
+        return RequestFacts(self.request_id, self.caller, explains_errors=self.explains_errors)
 
 
 REQUEST: ContextVar[RequestFacts | None] = ContextVar("toolbox_request", default=None)

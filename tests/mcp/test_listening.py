@@ -24,6 +24,7 @@ from toolbox.mcp.offers import Offers
 from toolbox.mcp.resumption import KeptChannel, StreamLog
 from toolbox.mcp.sessions import open_session
 from toolbox.mcp.streams import Channel
+from toolbox.metrics import MCP
 from toolbox.plugins import Plugins
 from toolbox.seals import load_sealer
 from toolbox.services import Services, open_services, working
@@ -218,13 +219,15 @@ async def test_there_are_only_so_many_streams(replicas: list[Endpoints]) -> None
     assert (await waited(Stream().listen(replicas[1].whole), cancel=True)) is None
 
 
-async def test_a_stream_that_its_client_leaves_makes_room(replicas: list[Endpoints]) -> None:
-    server = replicas[0].whole
+async def test_a_stream_that_its_client_leaves_makes_room_and_is_counted(replicas: list[Endpoints]) -> None:
+    server, counted = replicas[0].whole, MCP["subscriptions/listen", "2026-07-28", "cancelled"]
+    before = counted._value.get()
     for _ in range(5):
         stream = Stream().listen(server, toolsListChanged=True)
         await stream.next()
         assert await waited(stream, cancel=True) is None
     assert len(server.conversations.listeners) == 0
+    assert counted._value.get() == before + 5
 
 
 async def test_streams_end_when_the_process_does(replicas: list[Endpoints]) -> None:

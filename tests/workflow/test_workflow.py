@@ -65,3 +65,12 @@ def test_release_notes_are_what_the_changelog_says() -> None:
 def test_licences_of_all_packages_are_known() -> None:
     checked = subprocess.run([ROOT / ".dev/run", ROOT / ".ci/licences"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
+
+
+def test_an_audit_that_cannot_ask_says_that_it_has_not_checked() -> None:
+    nowhere = os.environ | {"AUDIT_PROBE": "http://127.0.0.1:1/pypi/pip/json", "no_proxy": "127.0.0.1"}
+    audited = subprocess.run([ROOT / ".ci/audit"], env=nowhere, capture_output=True, text=True)
+    assert audited.returncode == 3
+    assert "http://127.0.0.1:1/pypi/pip/json: " in audited.stderr
+    assert audited.stderr.endswith("not checked: known vulnerabilities cannot be had\n")
+    assert audited.stdout == ""

@@ -1,11 +1,13 @@
 """Errors of ToolBox as errors of JSON-RPC: the one place where they leave as MCP."""
 
+import traceback
 from uuid import uuid4
 
 import structlog
 
 from toolbox.errors import DatabaseUnavailable, Overloaded, ToolboxError
 from toolbox.mcp.messages import INTERNAL_ERROR, MISSING_CAPABILITY, ProtocolError
+from toolbox.request_context import REQUEST
 from toolbox.tools.client import MissingCapability
 
 logger = structlog.get_logger(__name__)
@@ -14,7 +16,10 @@ SERVER_ERRORS = 500
 
 
 def to_protocol_error(error: Exception) -> ProtocolError:
-    """The error that a client reads. What is our fault says nothing of our insides: the log has it by its error_id."""
+    """The error that a client reads.
+
+    What is our fault says nothing of our insides: the log has it by its error_id, and with DEBUG `data.detail` too.
+    """
     if isinstance(error, ProtocolError):
         return error
     if isinstance(error, MissingCapability):
@@ -24,10 +29,13 @@ def to_protocol_error(error: Exception) -> ProtocolError:
     if isinstance(error, Overloaded):
         return ProtocolError(INTERNAL_ERROR, error.message)
     error_id = uuid4().hex
+    data = {"error_id": error_id}
     if isinstance(error, DatabaseUnavailable):
         logger.warning("a request needs the database", reason=error.message, error_id=error_id)
         said = "the catalogue cannot be reached at the moment; try again"
     else:
         logger.error("a request failed", error_id=error_id, exc_info=error)
         said = "something went wrong here, and was logged"
-    return ProtocolError(INTERNAL_ERROR, said, data={"error_id": error_id})
+    if (facts := REQUEST.get()) and facts.explains_errors:
+        data["detail"] = "".join(traceback.format_exception(error))
+    return ProtocolError(INTERNAL_ERROR, said, data=data)

@@ -38,7 +38,7 @@ from toolbox.mcp.messages import (
     read_params,
 )
 from toolbox.mcp.methods import McpServer
-from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
+from toolbox.mcp.observing import CANCELLED, UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS
 from toolbox.mcp.outputs import Outcome
 from toolbox.mcp.peers import HandshakePeer, ProgressToken
@@ -236,7 +236,7 @@ async def _try_to_answer(
         result = await server.conversations.running.run(sender.session.id, request.id, work)
         answered = encode_result(request.id, result)
     except CancelledByClient:
-        count(method, sender.version.name, "cancelled")
+        count(method, sender.version.name, CANCELLED)
         return None, None
     except Exception as error:  # noqa: BLE001 - whatever happens, the client gets an answer to its id
         failure = _to_failure(request, error)

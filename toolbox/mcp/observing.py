@@ -16,6 +16,8 @@ from toolbox.request_context import REQUEST
 from toolbox.telemetry import Span, span
 
 UNKNOWN = "(unknown)"
+CANCELLED = "cancelled"
+"""Instead of ok, where the client went before there was an answer."""
 
 
 class _Meta(Struct, frozen=True):
@@ -34,7 +36,7 @@ def note_method(method: str) -> None:
 
 
 def count(method: str, version: str, status: str | int) -> None:
-    """A request has been answered: ok, or with the code of an error."""
+    """A request has been answered: ok, with the code of an error, or CANCELLED."""
     MCP[method, version, status].inc()
 
 

@@ -4,6 +4,7 @@ Headers exist so that proxies can route without reading bodies. One that says so
 request past a proxy's rules, so it is refused.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -33,7 +34,7 @@ from toolbox.mcp.messages import (
 )
 from toolbox.mcp.methods import McpServer, TaskCreated
 from toolbox.mcp.mirroring import find_mismatch
-from toolbox.mcp.observing import UNKNOWN, count, note_method, traced
+from toolbox.mcp.observing import CANCELLED, UNKNOWN, count, note_method, traced
 from toolbox.mcp.offers import OFFERED_METHODS, SKILL_METHODS
 from toolbox.mcp.peers import ProgressToken, StatelessPeer
 from toolbox.mcp.rounds import RoundParams, read_answers, require_input
@@ -163,6 +164,9 @@ async def _try_to_answer(
         failure.id = request.id
         count(method, version, failure.code)
         return Reply(STATUSES.get(failure.code, HTTPStatus.BAD_REQUEST), encode_error(failure)), failure.code
+    except asyncio.CancelledError:  # the client has gone, as is the only way to end a subscription
+        count(method, version, CANCELLED)
+        raise
     count(method, version, "ok")
     return answered, None
 
