@@ -28,6 +28,12 @@ async def whisper(text: str) -> str:
     return text.lower()
 
 
+@tool(task="required")
+async def ponder(text: str) -> str:
+    """Think about a text for long."""
+    return text.upper()
+
+
 @tool
 async def crash() -> None:
     """Fail with a secret inside."""
@@ -58,7 +64,7 @@ def settings(database_url: str) -> Settings:
 
 @pytest.fixture
 async def client(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[AsyncTestClient[Any]]:
-    app = create_app(settings, make_plugins(demo=[shout, whisper, crash, count]))
+    app = create_app(settings, make_plugins(demo=[shout, whisper, ponder, crash, count]))
     async with AsyncTestClient(app, base_url=BASE_URL) as opened:
         while (await opened.get("/health/ready")).status_code != 200:
             pass
@@ -82,11 +88,11 @@ def mcp_request(method: str, params: Any = None) -> tuple[bytes, dict[str, str]]
     """A request of the stateless era: its body, and its headers."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
     }
     message = {"jsonrpc": "2.0", "id": 7, "method": method, "params": {"_meta": meta} | (params or {})}
     headers = {"content-type": "application/json", "mcp-protocol-version": "2026-07-28", "mcp-method": method}
-    if params and (named := params.get("name") or params.get("uri")):
+    if params and (named := params.get("name") or params.get("uri") or params.get("taskId")):
         headers["mcp-name"] = named
     return msgspec.json.encode(message), headers
 

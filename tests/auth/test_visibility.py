@@ -9,7 +9,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 from msgspec import structs
 
-from tests.auth.conftest import ADMIN, Issue, ask, shout, showing, whisper
+from tests.auth.conftest import ADMIN, Issue, ask, ponder, shout, showing, whisper
 from tests.conftest import BASE_URL, wait_until_ready
 from toolbox.app import create_app
 from toolbox.database import open_database
@@ -90,7 +90,7 @@ async def test_toolsets_of_others_do_not_exist(client: Client, issue: Issue) -> 
 @pytest.fixture
 async def other(settings: Settings, make_plugins: Callable[..., Any]) -> AsyncIterator[Client]:
     """Another replica on the same database."""
-    app = create_app(settings, make_plugins(demo=[shout, whisper]))
+    app = create_app(settings, make_plugins(demo=[shout, whisper, ponder]))
     async with AsyncTestClient(app, base_url=BASE_URL) as opened:
         await wait_until_ready(opened)
         yield opened
@@ -111,6 +111,19 @@ async def test_calls_and_results_belong_to_their_caller_on_every_replica(
         for key, seen in ((ada, True), (bob, False)):
             read = await ask(replica, key, "resources/read", {"uri": f"result://{called}"})
             assert ("A SECRET" in read.text) is seen
+
+
+async def test_tasks_belong_to_their_caller_on_every_replica(client: Client, other: Client, issue: Issue) -> None:
+    ada, bob = await issue("ada"), await issue("bob")
+    created = await ask(client, ada, "tools/call", {"name": "demo_ponder", "arguments": {"text": "a secret of ada"}})
+    task = {"taskId": created.json()["result"]["taskId"]}
+    while (await ask(client, ada, "tasks/get", task)).json()["result"]["status"] == "working":
+        await asyncio.sleep(0.01)
+    for replica in (client, other):
+        assert "A SECRET" in (await ask(replica, ada, "tasks/get", task)).text
+        for method in ("tasks/get", "tasks/cancel"):
+            refused = await ask(replica, bob, method, task)
+            assert ("error" in refused.json(), "SECRET" in refused.text) == (True, False)
 
 
 async def test_a_key_that_one_replica_revokes_works_on_no_other(client: Client, other: Client, issue: Issue) -> None:
