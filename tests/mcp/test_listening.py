@@ -301,7 +301,7 @@ class TestComingBack:
         self, replicas: list[Endpoints], services: Services, database_url: str
     ) -> None:
         kept = Kept(replicas[0].whole)
-        async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.05) as database:
+        async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=0.5) as database:
             log = StreamLog(database, services.events)
             kept.channel = KeptChannel(kept.receive, log, owner=LOCAL.name, accepts_stream=True, is_primed=True)
             async with database.connection():  # the only one
