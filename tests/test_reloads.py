@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,7 +16,10 @@ import pytest
 from tests.auth.conftest import mcp_request
 from tests.conftest import running
 from toolbox.app import create_app
+from toolbox.index.embeddings import count_pending
+from toolbox.services import open_services
 from toolbox.settings import Settings
+from toolbox.tools.replicas import Replica
 
 CODE = '''
 import asyncio
@@ -164,6 +168,17 @@ async def skills(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def upstreams(client: httpx.AsyncClient) -> list[str]:
     return [upstream["name"] for upstream in (await client.get("/admin/upstreams")).json()]
+
+
+async def test_what_a_reload_brings_is_embedded_before_it_answers(package: Package, settings: Settings) -> None:
+    async with open_services(settings) as services, services.events.running():
+        services.replica = Replica(services.database, uuid4())
+        await services.sync(services.replica)
+        services.is_fill_due = False  # as when nothing has changed for a while
+        package.install("1.0", "hello")
+        await services.reload()
+        assert services.embed
+        assert await count_pending(services.database, services.embed[0]) == 0
 
 
 async def test_plugins_come_change_and_go_without_a_restart(client: httpx.AsyncClient, package: Package) -> None:

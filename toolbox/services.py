@@ -191,6 +191,7 @@ class Services(Struct):
             self.task_worker.register_jobs(self.queue)
             if self.replica:
                 await self.replica.announce(list(self.registry))
+            self.is_fill_due = True  # what it brings is found by meaning at once
             await self.sync(self.replica)
             await self._configure_upstreams_of(changed)
             for kind in ("prompts", "resources", "tools"):

@@ -97,9 +97,7 @@ class ManagedTools:
         async with self.database.transaction() as connection:
             yield connection
             await notify(connection, "tools")
-        with contextlib.suppress(
-            ToolboxError
-        ):  # the change is made; the next sync, or reading, does what this could not
+        with contextlib.suppress(ToolboxError):  # the change is made; the next sync or reading does the rest
             await self._changed()
 
     async def lock(self, connection: Connection, key: str, match: Match | None = None) -> ManagedTool:

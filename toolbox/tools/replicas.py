@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
+import msgspec
 from msgspec import Struct
 from packaging.version import InvalidVersion, Version
 
@@ -55,16 +56,20 @@ class Replica:
 
 async def read_elsewhere(database: Database, besides: UUID | None) -> Elsewhere:
     """What the other living servers have announced."""
-    alive = f"id is distinct from $1 and seen_at > now() - interval '{ALIVE_SECONDS} seconds'"
-    names = await database.fetch(f"select distinct unnest(tool_names) as name from replicas where {alive}", besides)
     rows = await database.fetch(
-        f"select distinct key, value from replicas, json_each_text(source_versions) where {alive}", besides
+        f"""
+        select tool_names, source_versions from replicas
+        where id is distinct from $1 and seen_at > now() - interval '{ALIVE_SECONDS} seconds'
+        """,
+        besides,
     )
     versions = dict[str, Version]()
     for row in rows:
-        version = _to_version(row["value"])
-        versions[row["key"]] = max(version, versions.get(row["key"], version))
-    return Elsewhere(frozenset(row["name"] for row in names), versions)
+        announced = msgspec.json.decode(row["source_versions"] or b"{}", type=dict[str, str])
+        for source, text in announced.items():
+            version = _to_version(text)
+            versions[source] = max(version, versions.get(source, version))
+    return Elsewhere(frozenset(name for row in rows for name in row["tool_names"]), versions)
 
 
 def _to_version(text: str) -> Version:

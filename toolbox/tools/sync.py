@@ -105,9 +105,9 @@ async def sync_plugins(
         async with database.lock(SYNC_LOCK):
             plan, known = await look()  # another replica may have done it while we waited
             await _carry_out(database, plan, known)
-    waiting = await count_pending(database, embed[0]) if embed else 0
-    is_done_here = embed is not None and waiting > 0 and (most is None or waiting <= most)
-    embedded = await fill_embeddings(database, *embed, report) if embed and is_done_here else 0
+    embedded, waiting = 0, await count_pending(database, embed[0]) if embed else 0
+    if embed and waiting and (most is None or waiting <= most):
+        embedded, waiting = await fill_embeddings(database, *embed, report), 0
     written = [tool.name for tool in plan.write]
     return SyncReport(
         added=tuple(name for name in written if name not in known),
@@ -116,7 +116,7 @@ async def sync_plugins(
         hidden=tuple(tool.name for tool in plan.hide),
         unchanged=plan.unchanged,
         embedded=embedded,
-        waiting=0 if is_done_here else waiting,
+        waiting=waiting,
         conflicts=plan.conflicts,
         withheld=tuple(tool.name for tool in plan.withhold),
         withdrawn=tuple(tool.name for tool, _ in plan.withdraw),
@@ -253,6 +253,7 @@ async def withhold(
 ) -> None:
     """Keep what is offered as versions that are not in force; a tool that is new stays out of the catalogue."""
     new = [each for each in definitions if each.name not in known or known[each.name].is_held]
+    unseen = {each.name for each in new}
     await write_tools(
         connection, new, source=source, source_version=source_version, implementations=implementations, are_held=True
     )
@@ -260,7 +261,7 @@ async def withhold(
         changed = [
             definition
             for definition in definitions
-            if definition not in new and known[definition.name].is_pinned is is_pinned
+            if definition.name not in unseen and known[definition.name].is_pinned is is_pinned
         ]
         ids = {definition.name: known[definition.name].id for definition in changed}
         await add_versions(connection, ids, changed, implementations, review="pinned" if is_pinned else "waiting")

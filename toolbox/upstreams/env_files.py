@@ -8,22 +8,15 @@ r"""Files of environment variables (`.env`), which hosts name as `envFile` besid
 Only files on the machine whose operator reads the configuration: nobody may have a server read files for them.
 """
 
-import re
+from io import StringIO
 from pathlib import Path
+
+from dotenv.parser import parse_stream
 
 from toolbox.errors import InvalidRequest
 from toolbox.upstreams.config import check_variable
 
 MAX_BYTES = 256 * 1024
-
-_LINE = re.compile(
-    r"(?:export[ \t]+)?(?P<name>[^\s=#'\"]+)[ \t]*=[ \t]*"
-    r"(?:\"(?P<double>(?:\\.|[^\"\\])*)\"|'(?P<single>[^']*)'|(?P<plain>[^\n#'\"](?:[^\n#]|(?<![ \t])#)*)?)"
-    r"[ \t]*(?:#[^\n]*)?(?:\n|$)",
-    re.DOTALL,
-)
-_IGNORED = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n|[ \t]+|#[^\n]*$)+")
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def read_env_file(path: Path) -> dict[str, str]:
@@ -52,23 +45,14 @@ def parse_env_file(text: str, *, where: str) -> dict[str, str]:
     Raises:
         InvalidRequest: As `read_env_file`.
     """
-    text = re.sub(r"\r\n?", "\n", text)
-    found, at = dict[str, str](), 0
-    while True:
-        if ignored := _IGNORED.match(text, at):
-            at = ignored.end()
-        if at == len(text):
-            return found
-        line = f"{where}, line {text.count(chr(10), 0, at) + 1}"
-        match = _LINE.match(text, at)
-        if match is None:
+    found = dict[str, str]()
+    for binding in parse_stream(StringIO(text)):
+        written = binding.original.string
+        blank = len(written) - len(written.lstrip("\r\n \t"))
+        line = f"{where}, line {binding.original.line + written[:blank].count(chr(10))}"
+        if binding.error or (binding.key is not None and binding.value is None):
             raise InvalidRequest(f"{line}: NAME=VALUE is expected, or a comment")
-        check_variable(line, match["name"])
-        found[match["name"]] = _value(match)
-        at = match.end()
-
-
-def _value(match: re.Match[str]) -> str:
-    if match["double"] is not None:
-        return re.sub(r"\\(.)", lambda each: _ESCAPES.get(each[1], each[1]), match["double"], flags=re.DOTALL)
-    return match["single"] if match["single"] is not None else (match["plain"] or "").strip()
+        if binding.key is not None and binding.value is not None:
+            check_variable(line, binding.key)
+            found[binding.key] = binding.value
+    return found
