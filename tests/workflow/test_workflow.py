@@ -68,9 +68,10 @@ def test_licences_of_all_packages_are_known() -> None:
 
 
 def test_an_audit_that_cannot_ask_says_that_it_has_not_checked() -> None:
-    nowhere = os.environ | {"AUDIT_PROBE": "http://127.0.0.1:1/pypi/pip/json", "no_proxy": "127.0.0.1"}
+    proxies = dict.fromkeys(
+        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:1"
+    )
+    nowhere = os.environ | proxies | {"NO_PROXY": "", "no_proxy": ""}
     audited = subprocess.run([ROOT / ".ci/audit"], env=nowhere, capture_output=True, text=True)
-    assert audited.returncode == 3
-    assert "http://127.0.0.1:1/pypi/pip/json: " in audited.stderr
+    assert audited.returncode == 3, audited.stdout
     assert audited.stderr.endswith("not checked: known vulnerabilities cannot be had\n")
-    assert audited.stdout == ""
