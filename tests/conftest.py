@@ -167,14 +167,14 @@ async def running(app: Any) -> AsyncIterator[httpx.AsyncClient]:
     told, says = asyncio.Queue[Any](), asyncio.Queue[Any]()
     life = asyncio.create_task(app({"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}, told.get, says.put))
     await told.put({"type": "lifespan.startup"})
-    assert (await says.get())["type"] == "lifespan.startup.complete"
+    assert (await says.get()) == {"type": "lifespan.startup.complete"}
     try:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
             await wait_until_ready(client)
             yield client
     finally:
         await told.put({"type": "lifespan.shutdown"})
-        assert (await says.get())["type"] == "lifespan.shutdown.complete"
+        assert (await says.get()) == {"type": "lifespan.shutdown.complete"}
         await life
 
 

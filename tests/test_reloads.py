@@ -258,6 +258,35 @@ async def test_what_a_plugin_offers_beside_tools_comes_changes_and_goes(
     assert (await prompts(client), await skills(client), await upstreams(client)) == (set(), {}, [])
 
 
+async def test_a_reload_may_come_while_the_start_configures_upstreams(
+    package: Package, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    monkeypatch.syspath_prepend(other)
+    (other / "early_plugin.py").write_text(
+        "import toolbox\n\n\n@toolbox.hookimpl\ndef toolbox_upstreams():\n"
+        '    return [toolbox.Upstream(name="early", transport="http", url="https://127.0.0.1:9/", enabled=False)]\n'
+    )
+    record = other / "early-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: early\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text("[toolbox]\nearly = early_plugin\n")
+    package.install("1.0", "hello")
+    async with open_services(settings) as services, services.events.running():
+        async with services.database.transaction() as connection:
+            await connection.execute("lock table upstreams in exclusive mode")  # the first of the two waits for it
+            start = asyncio.create_task(services.configure_upstreams())
+            waiting = "select 1 from pg_locks where relation = 'upstreams'::regclass and not granted"
+            while not await connection.fetchval(waiting):
+                await asyncio.sleep(0.01)
+            package.install("2.0", "goodbye")
+            upgrade = asyncio.create_task(services.reload())
+            while "goodbye" not in services.plugins.upstreams:
+                await asyncio.sleep(0.01)
+        await asyncio.gather(start, upgrade)
+        assert set(await services.upstreams.repository.read_all()) == {"early", "goodbye"}
+
+
 async def test_a_plugin_that_is_installed_as_editable_is_found(
     client: httpx.AsyncClient, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,8 @@ class Services(Struct):
     process_id: str = field(default_factory=lambda: uuid4().hex)
     """Tells what this process has said from what others say."""
     reloading: set[asyncio.Task[None]] = field(default_factory=set)
+    configuring: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """A reload may come while the start still configures upstreams."""
     sync_report: SyncReport | None = None
     mcp_servers: FoundServers = FoundServers([], {})
     failure: str | None = None
@@ -250,10 +252,11 @@ class Services(Struct):
 
     async def _configure_upstreams_of(self, plugins: Iterable[str]) -> None:
         """Offer what these plugins name, and no more what those of them named that are gone."""
-        offered = {plugin.name: plugin.upstreams for plugin in self.plugins.plugins}
-        for name in plugins:
-            upstreams = [self.plugins.upstreams[upstream] for upstream in offered.get(name, ())]
-            await self.upstreams.put_all_of(f"plugin:{name}", upstreams)
+        async with self.configuring:
+            for name in plugins:
+                offered = [plugin.upstreams for plugin in self.plugins.plugins if plugin.name == name]
+                upstreams = [self.plugins.upstreams[upstream] for names in offered for upstream in names]
+                await self.upstreams.put_all_of(f"plugin:{name}", upstreams)
 
     @property
     def is_ready(self) -> bool:
@@ -422,9 +425,10 @@ async def serving(services: Services) -> AsyncIterator[None]:
         async with working(services, after=synced):
             yield
     finally:
-        keeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeper
+        background = [keeper, *services.reloading]
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         with contextlib.suppress(ToolboxError):  # a database that is gone needs no goodbye
             await replica.leave()
 
@@ -456,6 +460,9 @@ async def _keep_up(services: Services, replica: Replica, synced: asyncio.Event) 
             await services.warm_up()
         except ToolboxError as error:
             services.failure = error.message
+        except Exception:  # whatever it stumbles over, the replica stays announced
+            logger.exception("the catalogue could not be brought up to date")
+            services.failure = "something unexpected went wrong, which the log shows"
         if services.failure and services.failure != said:  # once, however often it is tried
             logger.warning("the catalogue could not be brought up to date; trying again", reason=services.failure)
         said = services.failure
