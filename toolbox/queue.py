@@ -239,6 +239,7 @@ class Queue:
         driver = _Driver(self._database, self._events, self._stopping)
         manager = QueueManager(_queries(driver), channel=Channel(_names().channel))
         manager.shutdown = self._stopping
+        manager.entrypoint_registry = _Entrypoints()
         for kind in self._workers:
             self._tell(manager, kind)
         self._manager = manager
@@ -276,6 +277,9 @@ class Queue:
         from pgqueuer.domain.errors import RetryRequested
 
         job = Job(row.id, row.entrypoint, Raw(row.payload or b"null"), row.attempts + 1, row.created)
+        if self._workers.get(job.kind) is not worker:  # the job was on its way here when its kind was given up
+            await self._give_back(job)
+            raise RetryRequested(reason="its kind is left to others")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - PgQueuer makes one for each job
         self._running.add(task)
@@ -285,12 +289,16 @@ class Queue:
         except asyncio.CancelledError:
             # The process ends. PgQueuer would delete the job: asking for a retry is what keeps it.
             task.uncancel()
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._database.execute("update queue_jobs set attempts = attempts - 1 where id = $1", job.id)
-            logger.info("a job goes back into the queue", kind=job.kind, job_id=job.id)
+            await self._give_back(job)
             raise RetryRequested(reason="its process ended") from None
         finally:
             self._running.discard(task)
+
+    async def _give_back(self, job: Job) -> None:
+        """Let what follows not count as an attempt."""
+        with contextlib.suppress(DatabaseUnavailable):
+            await self._database.execute("update queue_jobs set attempts = attempts - 1 where id = $1", job.id)
+        logger.info("a job goes back into the queue", kind=job.kind, job_id=job.id)
 
     async def _attempt(self, worker: _Worker, job: Job) -> None:
         from pgqueuer.domain.errors import RetryRequested
@@ -316,6 +324,22 @@ class Queue:
         except Exception as error:  # as above
             logger.exception("the failure of a job cannot be reported; trying again", kind=job.kind, job_id=job.id)
             raise RetryRequested(pause, reason) from error
+
+
+class _Entrypoints(dict[Any, Any]):
+    """The kinds that PgQueuer asks for. One that is gone is still found by a job that was read before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gone = dict[Any, Any]()
+
+    def pop(self, kind: Any, *default: Any) -> Any:
+        if kind in self:
+            self._gone[kind] = self[kind]
+        return super().pop(kind, *default)
+
+    def __missing__(self, kind: Any) -> Any:
+        return self._gone[kind]
 
 
 async def _try(worker: _Worker, job: Job) -> None:
