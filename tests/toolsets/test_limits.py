@@ -97,7 +97,11 @@ async def call(client: httpx.AsyncClient, name: str, key: dict[str, str] = ADMIN
 
 async def use(client: httpx.AsyncClient, tool_name: str, /, **arguments: Any) -> dict[str, Any]:
     """Over MCP, at the endpoint of the toolset."""
-    body, headers = mcp_request("tools/call", {"name": tool_name, "arguments": arguments})
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},  # no tasks: the answer is what the tool says
+    }
+    body, headers = mcp_request("tools/call", {"name": tool_name, "arguments": arguments, "_meta": meta})
     answer = await client.post("/toolsets/shared/mcp", content=body, headers=headers | ADMIN)
     return dict(answer.json()["result"])
 

@@ -194,6 +194,8 @@ async def test_what_a_killed_process_left_harms_nobody(
     repository.commit("v2")
     assert await version_of(configure(supervisor, f"{git_url}@v1")) == "1.0"
     supervisor.configure({"pets": Upstream(name="pets", source=f"{git_url}@v1", enabled=False)})
+    while supervisor._closing:  # it tidies up at the end, also what follows here
+        await asyncio.sleep(0.02)
 
     # Between the checkout and the switch: it is installing when it is killed, and so is everything that it started.
     process = install_elsewhere(tmp_path / "upstreams", f"{git_url}@v2", environ, "")
