@@ -123,7 +123,8 @@ def create_app(
                 services.database, services.queue, services.search, services.embed and services.embed[0]
             )
             state.count_streams = lambda: len(conversations.listeners)
-            state.sample = create_gauges(services, lambda: whole.running, state.count_streams)
+            is_redis_down = (lambda: limiter.is_redis_down) if client else None
+            state.sample = create_gauges(services, lambda: whole.running, state.count_streams, is_redis_down)
 
             async def end() -> None:
                 conversations.end_streams()

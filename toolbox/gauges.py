@@ -25,9 +25,12 @@ SECONDS = 2.0
 
 
 def create_gauges(
-    services: Services, count_requests: Callable[[], int], count_streams: Callable[[], int]
+    services: Services,
+    count_requests: Callable[[], int],
+    count_streams: Callable[[], int],
+    is_redis_down: Callable[[], bool] | None,
 ) -> Callable[[], None]:
-    """Something that sets all of them."""
+    """Something that sets all of them; `is_redis_down` says whether limits go without Redis, where there is one."""
     process = psutil.Process()
 
     def sample() -> None:
@@ -43,8 +46,9 @@ def create_gauges(
         CONNECTIONS_MAX.set(pool.maximum)
         if services.endpoint:
             BREAKER_OPEN[("embeddings",)].set(services.endpoint.problem is not None)
-        if services.cache and services.cache.statistics.redis != "off":
-            BREAKER_OPEN[("redis",)].set(services.cache.statistics.redis == "down")
+        if is_redis_down:
+            is_cache_down = services.cache is not None and services.cache.statistics.redis == "down"
+            BREAKER_OPEN[("redis",)].set(is_cache_down or is_redis_down())
         MEMORY.set(process.memory_info().rss)
 
     return sample

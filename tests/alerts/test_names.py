@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,15 +18,24 @@ DASHBOARD = ROOT / "charts/toolbox/dashboards/toolbox.json"
 FACTS = (ROOT / "toolbox/admin/metrics.py").read_text()
 
 
-def known() -> set[str]:
-    """What /metrics may show."""
-    named = {f"toolbox_{name}" for name in re.findall(r'Fact\("(\w+)"', FACTS)}
+def families() -> dict[str, Any]:
+    """What /metrics has, and what counts it; None where it is looked up in the database."""
+    found = {}
     for value in vars(toolbox.metrics).values():
         instrument = value._instrument if isinstance(value, Labelled) else value
         if isinstance(instrument, MetricWrapperBase):
-            for family in instrument.describe():
-                ends = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(family.type, ("",))
-                named |= {family.name + end for end in ends}
+            found |= {family.name: value for family in instrument.describe()}
+    return found | {f"toolbox_{name}": None for name in re.findall(r'Fact\("(\w+)"', FACTS)}
+
+
+def known() -> set[str]:
+    """The names of all samples that /metrics may show."""
+    named = set()
+    for name, value in families().items():
+        instrument = value._instrument if isinstance(value, Labelled) else value
+        kind = instrument._type if instrument else "gauge"
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(kind, ("",))
+        named |= {name + end for end in ends}
     return named
 
 

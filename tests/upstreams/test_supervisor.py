@@ -13,9 +13,10 @@ import pytest
 
 from toolbox.definitions import Upstream
 from toolbox.errors import UpstreamFailed
-from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_UP
+from toolbox.metrics import UPSTREAM_CALLS, UPSTREAM_FAILED, UPSTREAM_FAILURES, UPSTREAM_UP
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import SILENT, Client, InputRequired, MissingCapability
+from toolbox.upstreams import supervisor
 from toolbox.upstreams.failures import BREAKER_FAILURES
 from toolbox.upstreams.supervised import Supervised
 from toolbox.upstreams.supervisor import Supervisor
@@ -76,8 +77,8 @@ def make_context(client: Client = SILENT, caller: str = "ada", seconds: float = 
 async def supervise() -> AsyncIterator[Callable[..., Supervised]]:
     """Looks after a hostile server in some mode: `supervise("mode", session="serial")`."""
     async with AsyncExitStack() as stack:
-        supervisor = Supervisor(resolve=as_it_is)
-        await stack.enter_async_context(supervisor.running())
+        looking = Supervisor(resolve=as_it_is)
+        await stack.enter_async_context(looking.running())
 
         def make(*arguments: str, **options: Any) -> Supervised:
             upstream = Upstream(
@@ -86,8 +87,8 @@ async def supervise() -> AsyncIterator[Callable[..., Supervised]]:
                 args=(HOSTILE, *arguments),
                 **{"backoff_seconds": 0.01} | options,
             )
-            supervisor.configure({"hostile": upstream})
-            return supervisor.get("hostile")
+            looking.configure({"hostile": upstream})
+            return looking.get("hostile")
 
         yield make
     me = psutil.Process()
@@ -218,7 +219,7 @@ async def test_an_idle_session_is_closed_and_the_next_call_opens_another(supervi
     supervised = supervise(idle_seconds=0.01)
     first = await text_of(supervised, "pid")
     await asyncio.sleep(0.02)
-    supervised.close_idle(asyncio.get_running_loop().time() + 1e9)
+    supervised.look_after(asyncio.get_running_loop().time() + 1e9)
     while psutil.pid_exists(int(first)):
         await asyncio.sleep(0.01)
     assert supervised.status().state == "stopped"
@@ -320,3 +321,21 @@ async def test_metrics_tell_of_calls_and_of_what_cannot_be_used(supervise: Any) 
         await call(supervised, "echo")
     assert (calls._value.get(), failed._value.get()) == (before[0] + 1, before[1] + 1)
     assert UPSTREAM_FAILED[("hostile",)]._value.get() == 1
+
+
+@pytest.fixture
+def often_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.01)
+
+
+async def test_metrics_do_not_call_one_failed_that_is_started_again_when_it_is_wanted(
+    often_looked_at: None, supervise: Any
+) -> None:
+    supervised = supervise()
+    before = UPSTREAM_FAILURES[("hostile",)]._value.get()
+    with pytest.raises(UpstreamFailed):
+        await call(supervised, "die")
+    async with asyncio.timeout(20):
+        while UPSTREAM_FAILURES[("hostile",)]._value.get() == before or UPSTREAM_FAILED[("hostile",)]._value.get():
+            await asyncio.sleep(0.01)
+    assert supervised.status().state == "stopped"

@@ -28,6 +28,11 @@ class Counts:
         self._shared = SharedCounts(client) if client else None
         self._shared_after = 0.0
 
+    @property
+    def is_redis_down(self) -> bool:
+        """Whether Redis did not answer when it was last asked."""
+        return self._shared_after > 0
+
     async def take(self, who: str, category: str, windows: Sequence[Window], cost: int = 1) -> Verdict:
         """Count a request of one category if all windows have room for it."""
         key = f"{{{who}}}:{category}"

@@ -35,6 +35,11 @@ class Limiter:
         self._few = _make_windows(*(max(limit // ANONYMOUS_SHARE, 1) for limit in (per_second, per_minute, per_hour)))
         self._proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
 
+    @property
+    def is_redis_down(self) -> bool:
+        """Whether replicas count by themselves, as Redis did not answer."""
+        return self._counts.is_redis_down
+
     def is_limited(self, caller: Caller) -> bool:
         """Whether a caller's requests are counted: not those of the one machine that ToolBox is open to."""
         return self.is_enabled and caller is not LOCAL

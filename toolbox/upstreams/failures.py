@@ -97,13 +97,12 @@ class Failures:
         self._in_a_row += 1
         self.last = error.message
         self._log.add("toolbox", error.message)
-        name = self._upstream.name
-        UPSTREAM_FAILED[(name,)].set(1)
-        UPSTREAM_FAILURES[(name,)].inc()
-        told = {"upstream": name, "reason": error.message, "times": self._in_a_row}
+        UPSTREAM_FAILURES[(self._upstream.name,)].inc()
+        told = {"upstream": self._upstream.name, "reason": error.message, "times": self._in_a_row}
         if error.is_lasting or self._in_a_row > self._upstream.restarts:
             self.is_final = True
             self._retry_at = time.monotonic() + FAILED_SECONDS
+            self.show()
             logger.error("an upstream has failed", **told)
             return
         if self._in_a_row == 1:
@@ -112,6 +111,7 @@ class Failures:
             pause = min(self._upstream.backoff_seconds * 2 ** (self._in_a_row - 1), MAX_PAUSE_SECONDS)
         pause *= random.uniform(0.75, 1.25)  # noqa: S311 - it only keeps replicas from coming all at once
         self._retry_at = time.monotonic() + pause
+        self.show()
         logger.warning("an upstream failed", **told)
 
     def start_over(self) -> None:
@@ -131,6 +131,6 @@ class Failures:
         self.show()
 
     def show(self) -> None:
-        """Let the metrics tell how it is."""
-        UPSTREAM_FAILED[(self._upstream.name,)].set(self.is_left_alone)
+        """Let the metrics tell how it is; one whose pause is over may be used, even if nobody does so for days."""
+        UPSTREAM_FAILED[(self._upstream.name,)].set(self.is_final or self.is_left_alone)
         BREAKER_OPEN[(f"upstream {self._upstream.name}",)].set(self.is_breaker_open)

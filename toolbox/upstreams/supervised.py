@@ -399,8 +399,9 @@ class Supervised:
         if earlier := self.give_way():
             self._supervisor.close_later(earlier)
 
-    def close_idle(self, now: float) -> None:
-        """Close sessions that nobody has used for long."""
+    def look_after(self, now: float) -> None:
+        """Close sessions that nobody has used for long, and let the metrics tell how it is by now."""
+        self._failures.show()
         for caller, session in list(self._sessions.items()):
             if session.is_idle and now - session.used_at > self.upstream.idle_seconds:
                 self._retire(caller, session)

@@ -19,7 +19,7 @@ STARTS_AT_ONCE = 4
 START_SECONDS = 5.0
 """How long a start that does not come to an end keeps the next one from beginning."""
 LOOK_SECONDS = 5.0
-"""How often sessions are looked at that nobody uses."""
+"""How often upstreams are looked at that nobody uses."""
 
 
 class Supervisor:
@@ -169,7 +169,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for supervised in self._supervised.values():
-                supervised.close_idle(time.monotonic())
+                supervised.look_after(time.monotonic())
 
 
 async def _ignore(_name: str, _session: Session) -> None:
