@@ -17,6 +17,7 @@ from toolbox.metrics import (
     REQUESTS_RUNNING,
     ROWS_WAITING,
     STREAMS,
+    TASKS,
 )
 from toolbox.services import Services
 
@@ -50,6 +51,7 @@ def create_gauges(
             is_cache_down = services.cache is not None and services.cache.statistics.redis == "down"
             BREAKER_OPEN[("redis",)].set(is_cache_down or is_redis_down())
         MEMORY.set(process.memory_info().rss)
+        TASKS.set(len(asyncio.all_tasks()))
 
     return sample
 

@@ -137,6 +137,7 @@ ROWS_DROPPED = _counter("rows_dropped", "Rows that could not be kept.", "of")
 CONNECTIONS = _gauge("database_connections", "Connections of the pools.", "state")
 CONNECTIONS_MAX = _single("database_connections_max", "Connections that the pools may open.")
 MEMORY = _single("memory_bytes", "Memory that the server processes hold.")
+TASKS = _single("asyncio_tasks", "Tasks of asyncio that have not ended: a few for each request that is being answered.")
 
 BREAKER_OPEN = _gauge(
     "breaker_open",

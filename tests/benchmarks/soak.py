@@ -8,9 +8,10 @@ that are cut; a key that is issued, used and revoked. Another asks for more at o
 answer is looked at.
 
 What is held is looked at every minute (every 10 s in a run of less than an hour): of all processes of the server, the
-upstream's too. Through what comes after the first third of the time, a straight line is laid by least squares: what it
-grows in all that time is to stay within TOLERANCES, and memory also within MEMORY_PER_10_000 requests. Searches are few
-enough different ones that the cache of embeddings grows no more by then.
+upstream's too; streams and tasks of asyncio as /metrics tells of them. Through what comes after the first third of the
+time, a straight line is laid by least squares: what it grows in all that time is to stay within TOLERANCES, and memory
+also within MEMORY_PER_10_000 requests. Searches are few enough different ones that the cache of embeddings grows no
+more by then.
 """
 
 import argparse
@@ -45,7 +46,8 @@ TOLERANCES = {
     "threads": 2.0,
     "children": 0.9,
     "connections": 2.0,
-    "streams": 1.0,
+    "streams": 2.0,
+    "tasks": 10.0,
 }
 """What each may grow in all; what leaks with each request, or one in a thousand, grows more."""
 MEMORY_NOISE = 4.0
@@ -401,15 +403,22 @@ async def look(server: Running, database_url: str) -> dict[str, float]:
     finally:
         await connection.close()
     async with httpx.AsyncClient(base_url=server.url, headers={"authorization": f"Bearer {OPERATOR}"}) as client:
-        metrics = (await client.get("/metrics", timeout=ANSWER_SECONDS)).text
+        metrics = (await client.get("/metrics", timeout=ANSWER_SECONDS)).raise_for_status().text
     return {
         "memory MB": sum(_anonymous_kb(process.pid) for process in processes) / 2**10,
         "descriptors": sum(process.num_fds() for process in processes),
         "threads": sum(process.num_threads() for process in processes),
         "children": len(children),
         "connections": connections,
-        "streams": sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("toolbox_streams")),
+        "streams": _value_of("toolbox_open_streams", metrics),
+        "tasks": _value_of("toolbox_asyncio_tasks", metrics),
     }
+
+
+def _value_of(name: str, metrics: str) -> float:
+    """The value of a metric without labels, which must be there."""
+    (value,) = (line.split()[1] for line in metrics.splitlines() if line.startswith(f"{name} "))
+    return float(value)
 
 
 def _anonymous_kb(pid: int) -> int:
