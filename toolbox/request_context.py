@@ -1,5 +1,6 @@
 """What is known of the request that is being served, for log lines and traces: whoever finds it out, keeps it here."""
 
+import traceback
 from contextvars import ContextVar
 
 
@@ -32,3 +33,9 @@ def current_request_id() -> str | None:
     """The id of the request that the code at hand works for."""
     facts = REQUEST.get()
     return facts.request_id if facts else None
+
+
+def explain(error: BaseException) -> str | None:
+    """What the answer may say of a fault of ours, or of a plugin: its traceback with DEBUG, else nothing."""
+    facts = REQUEST.get()
+    return "".join(traceback.format_exception(error)) if facts and facts.explains_errors else None

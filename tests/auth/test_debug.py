@@ -1,17 +1,34 @@
 """What an answer says of a fault of ours."""
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 from litestar.testing import AsyncTestClient
 from msgspec import structs
 
-from tests.auth.conftest import ADMIN, ask, shout
+from tests.auth.conftest import ADMIN, ask, crash, shout
+from tests.auth.test_secrets_stay import read_everything
 from tests.conftest import BASE_URL, wait_until_ready
+from toolbox import hookimpl, prompt, tool
 from toolbox.app import create_app
 from toolbox.mcp.methods import McpServer
 from toolbox.settings import Settings
+
+SECRET = "crash-swordfish"
+
+
+@tool(task="required")
+async def crash_later() -> None:
+    """Fail as a task."""
+    raise RuntimeError(SECRET)
+
+
+@prompt
+async def crash_asking() -> str:
+    """Fail as a prompt."""
+    raise RuntimeError(SECRET)
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -36,3 +53,35 @@ async def test_over_mcp_only_debug_says_what_went_wrong_here(
     assert len(error["data"].pop("error_id")) == 32
     assert list(error["data"]) == (["detail"] if debug else [])
     assert ("RuntimeError: swordfish" in answer.text) is debug
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_only_debug_says_why_a_plugin_crashed_and_nothing_keeps_it(
+    debug: bool, settings: Settings, database_url: str, make_plugins: Callable[..., Any]
+) -> None:
+    plugin = ModuleType("plugin")
+    plugin.toolbox_tools = hookimpl(specname="toolbox_tools")(lambda: [crash, crash_later])  # type: ignore[attr-defined]
+    plugin.toolbox_prompts = hookimpl(specname="toolbox_prompts")(lambda: [crash_asking])  # type: ignore[attr-defined]
+    app = create_app(structs.replace(settings, debug=debug), make_plugins(demo=plugin))
+    called, prompted = {"name": "demo_crash", "arguments": {}}, {"name": "demo_crash_asking"}
+    async with AsyncTestClient(app, base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        over_rest = await client.post("/mcp/call_tool", json={"tool_name": "demo_crash"}, headers=ADMIN)
+        stateless = await ask(client, ADMIN, "tools/call", called)
+        request = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": called}
+        handshake = await client.post("/mcp", json=request, headers=ADMIN | {"mcp-protocol-version": "2025-11-25"})
+        of_prompt = await ask(client, ADMIN, "prompts/get", prompted)
+        created = await ask(client, ADMIN, "tools/call", {"name": "demo_crash_later", "arguments": {}})
+        wanted = {"taskId": created.json()["result"]["taskId"]}
+        while (of_task := await ask(client, ADMIN, "tasks/get", wanted)).json()["result"]["status"] == "working":
+            pass
+        recorded = await client.get(f"/calls/{over_rest.json()['execution_id']}", headers=ADMIN)
+    error = over_rest.json()["error"]
+    assert (error["code"], "detail" in error) == ("tool_crashed", debug)
+    assert of_prompt.json()["error"]["data"].keys() == {"error_id"} | ({"detail"} if debug else set())
+    for answer in (over_rest, stateless, handshake, of_prompt):
+        assert "error_id" in answer.text
+        assert (f"RuntimeError: {SECRET}" in answer.text) is debug, answer.text
+    for kept in (of_task.text, recorded.text, await read_everything(database_url)):
+        assert "crashed; the log explains it under error_id" in kept
+        assert SECRET not in kept

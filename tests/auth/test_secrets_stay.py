@@ -8,6 +8,15 @@ from tests.auth.conftest import ADMIN, ADMIN_KEY, Issue, ask, showing
 from toolbox.auth.key_secrets import new_secret
 
 
+async def read_everything(database_url: str) -> str:
+    """All rows of all tables."""
+    connection = await asyncpg.connect(database_url)
+    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
+    rows = [str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')]
+    await connection.close()
+    return "\n".join(rows)
+
+
 async def test_no_secret_leaves(
     client: AsyncTestClient, issue: Issue, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,10 +42,7 @@ async def test_no_secret_leaves(
         ]
     said = "\n".join(f"{answer.text} {answer.headers}" for answer in answers)
     out, err = capfd.readouterr()
-    connection = await asyncpg.connect(database_url)
-    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
-    kept = "\n".join([str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')])
-    await connection.close()
+    kept = await read_everything(database_url)
     for text in planted:
         assert text not in said, text
         assert text not in kept, text

@@ -16,6 +16,7 @@ from toolbox.calls.lanes import Lane, Lanes
 from toolbox.calls.results import MAX_RESULT_BYTES, ResultChecker, ResultTooLarge, is_too_large
 from toolbox.definitions import TextContent, ToolDefinition, ToolResult
 from toolbox.errors import InvalidArguments, ToolError, Violation
+from toolbox.request_context import explain
 from toolbox.telemetry import is_tracing, span
 from toolbox.tools.arguments import MAX_ARGUMENT_BYTES, compile_schema, find_violations, measure
 from toolbox.tools.base import InnerCall, ToolContext
@@ -34,6 +35,8 @@ class Outcome(Struct, frozen=True):
     result: ToolResult | None = None
     error_code: str | None = None
     error_message: str | None = None
+    detail: str | None = None
+    """With DEBUG, the traceback of a crash: for the answer alone, and never recorded."""
 
 
 class Executor:
@@ -229,6 +232,7 @@ async def _attempt(
         return Outcome(
             error_code="tool_crashed",
             error_message=f"{context.tool_name} crashed; the log explains it under error_id {error_id}",
+            detail=explain(error),
         )
     if result.is_error:
         return Outcome(result, "tool_failed", " ".join(getattr(part, "text", "") for part in result.content).strip())

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolbox.auth.callers import Caller
 from toolbox.calls.excerpts import More
+from toolbox.calls.executor import Outcome
 from toolbox.calls.service import CallRequest, CallResult
 from toolbox.definitions import Moment
 
@@ -59,6 +60,7 @@ class CallError(Struct, frozen=True):
 
     code: str
     message: str
+    detail: Annotated[str, Meta(description="tool_crashed, with DEBUG alone: the traceback.")] | UnsetType = UNSET
 
 
 class CallToolResponse(Struct, frozen=True, kw_only=True):
@@ -100,9 +102,13 @@ def to_response(call: CallResult) -> CallToolResponse:
     return CallToolResponse(
         success=call.success,
         result=call.value,
-        error=CallError(outcome.error_code, outcome.error_message or "") if outcome.error_code else None,
+        error=_to_error(outcome) if outcome.error_code else None,
         execution_id=call.execution_id,
         duration_ms=call.duration_ms,
         more=call.more or UNSET,
         recorded=UNSET if call.is_recorded else False,
     )
+
+
+def _to_error(outcome: Outcome) -> CallError:
+    return CallError(outcome.error_code or "", outcome.error_message or "", outcome.detail or UNSET)

@@ -1,13 +1,12 @@
 """Errors of ToolBox as errors of JSON-RPC: the one place where they leave as MCP."""
 
-import traceback
 from uuid import uuid4
 
 import structlog
 
 from toolbox.errors import DatabaseUnavailable, Overloaded, ToolboxError
 from toolbox.mcp.messages import INTERNAL_ERROR, MISSING_CAPABILITY, ProtocolError
-from toolbox.request_context import REQUEST
+from toolbox.request_context import explain
 from toolbox.tools.client import MissingCapability
 
 logger = structlog.get_logger(__name__)
@@ -36,6 +35,6 @@ def to_protocol_error(error: Exception) -> ProtocolError:
     else:
         logger.error("a request failed", error_id=error_id, exc_info=error)
         said = "something went wrong here, and was logged"
-    if (facts := REQUEST.get()) and facts.explains_errors:
-        data["detail"] = "".join(traceback.format_exception(error))
+    if detail := explain(error):
+        data["detail"] = detail
     return ProtocolError(INTERNAL_ERROR, said, data=data)

@@ -280,7 +280,8 @@ class McpServer:
             return Outcome(_explain(error, registered.definition.input_schema if registered else {}))
         except (ToolNotRunnable, ToolNotHere, Overloaded, RateLimited) as error:
             return Outcome(_failure(error.message))
-        result = called.result or _failure(called.outcome.error_message or "the tool failed and did not say why")
+        failed = called.outcome
+        result = called.result or _failure(failed.error_message or "the tool failed and did not say why", failed.detail)
         return Outcome(result, called.tool.definition)
 
     async def _become_task(self, request: CallRequest, peer: Peer) -> None:
@@ -349,8 +350,9 @@ def _answer(answer: Struct) -> ToolResult:
     return ToolResult((TextContent(encoded.decode()),), Raw(encoded))
 
 
-def _failure(message: str) -> ToolResult:
-    return ToolResult((TextContent(message),), is_error=True)
+def _failure(message: str, detail: str | None = None) -> ToolResult:
+    said = (message,) if detail is None else (message, detail)
+    return ToolResult(tuple(TextContent(text) for text in said), is_error=True)
 
 
 def _explain(error: InvalidArguments, schema: dict[str, Any]) -> ToolResult:

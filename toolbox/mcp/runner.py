@@ -11,6 +11,7 @@ import structlog
 
 from toolbox.errors import ToolboxError, ToolError
 from toolbox.mcp.messages import INTERNAL_ERROR, ProtocolError
+from toolbox.request_context import explain
 from toolbox.tools.base import ToolContext
 from toolbox.tools.client import Client
 from toolbox.waiting import Places
@@ -68,7 +69,10 @@ class Runner:
                 raise
             logger.exception("what a plugin offers crashed", name=name, error_id=execution_id)
             said = f"{name} crashed; the log explains it under the error_id"
-            raise ProtocolError(INTERNAL_ERROR, said, data={"error_id": execution_id}) from error
+            data = {"error_id": execution_id}
+            if detail := explain(error):
+                data["detail"] = detail
+            raise ProtocolError(INTERNAL_ERROR, said, data=data) from error
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:
         """In a thread of our own pool, with the context variables of the request."""

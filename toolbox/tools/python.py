@@ -23,6 +23,10 @@ Audit: TypeAlias = Callable[[ToolContext, str], Awaitable[None]]
 _WORKER = str(Path(python_worker.__file__).resolve())
 
 
+class FunctionCrashed(Exception):
+    """It did so in its own process; the message is the traceback of that."""
+
+
 class PythonImplementation(Implementation, frozen=True, tag_field="kind", tag="python"):
     """A function, which gets the arguments by their names."""
 
@@ -76,6 +80,7 @@ class PythonKind:
 
         Raises:
             ToolError: It is not allowed any more, or failed.
+            FunctionCrashed: It raised something else, in a process of its own.
         """
         try:
             function = self.find(tool.function, is_loaded=not tool.isolated)
@@ -108,8 +113,10 @@ class PythonKind:
             answer = msgspec.json.decode(finished.output, type=dict[str, Any])
         except (msgspec.DecodeError, RecursionError) as error:
             raise ToolError(f"{tool.function} took its process with it (status {finished.status})") from error
-        if "error" in answer:
-            raise ToolError(f"{tool.function}: {answer['error']!s:.2000}")
+        if "failed" in answer:
+            raise ToolError(f"{tool.function}: {answer['failed']!s:.2000}")
+        if "crashed" in answer:
+            raise FunctionCrashed(answer["crashed"])
         return ToolResult.of(answer["result"])
 
 

@@ -1,7 +1,8 @@
 """Finding the function that a Python tool names; as a program, running one in a process of its own.
 
-The program reads `{"function", "allowed", "arguments"}` from standard input, and writes `{"result"}` or `{"error"}`.
-Whatever the function itself prints goes to standard error. It must not import `toolbox`: that would cost each call.
+The program reads `{"function", "allowed", "arguments"}` from standard input, and writes `{"result"}`, or why there is
+none: `{"failed"}` in words for the caller, `{"crashed"}` as a traceback, which is for the log alone. Whatever the
+function itself prints goes to standard error. It must not import `toolbox`: that would cost each call.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import keyword
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,8 +76,13 @@ def main() -> None:
         if inspect.isawaitable(result):
             result = asyncio.run(_wait(result))
         answer = json.dumps({"result": result}, allow_nan=False, default=_plain)
-    except BaseException as error:  # noqa: BLE001 - whatever it was, the other side is to read it
-        answer = json.dumps({"error": f"{type(error).__name__}: {error}"})
+    except Refused as error:
+        answer = json.dumps({"failed": str(error)})
+    except MemoryError:
+        answer = json.dumps({"failed": "it needs more memory than `memory_mb` lets it have"})
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the other side is to know
+        is_meant = type(error).__module__ == "toolbox.errors" and type(error).__name__ == "ToolError"
+        answer = json.dumps({"failed": str(error)} if is_meant else {"crashed": traceback.format_exc()})
     answers.write(answer)
     answers.close()
 
