@@ -62,8 +62,8 @@ class LazyGroup(click.Group):
 def toolbox() -> None:
     """ToolBox: the place where AI agents find and call tools.
 
-    Settings come from environment variables (see the README). Without DATABASE_URL a PostgreSQL of its own is used,
-    and all commands of one machine share it.
+    Settings come from environment variables (see docs/settings.md). Without DATABASE_URL a PostgreSQL of its own is
+    used, and all commands of one machine share it.
     """
 
 
