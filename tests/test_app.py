@@ -192,7 +192,7 @@ async def test_similar_tools_need_a_model_and_a_known_tool(client: AsyncTestClie
         ("/mcp/find_tool", {"query": "a\0b"}, "query: it holds the character NUL"),
         ("/mcp/find_tool", {"query": 5}, "query: expected a text, got a whole number"),
         ("/mcp/find_tool", {"query": "x", "threshold": "high"}, "threshold: expected a number or null, got a text"),
-        ("/mcp/find_tool", {"query": "x", "detail": "all"}, "detail: it may not be 'all'"),
+        ("/mcp/find_tool", {"query": "x", "detail": "all"}, "detail: it may not be 'all'; allowed are schema, summary"),
         ("/mcp/find_tool", {}, "body: it lacks the field `query`"),
         ("/mcp/find_tool", {"query": "x" * 4097}, "query"),
         ("/mcp/find_tool", {"query": "x", "limit": 51}, "limit"),

@@ -20,6 +20,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from toolbox.errors import RateLimited, ToolboxError, Violation
 from toolbox.metrics import TOO_LARGE
+from toolbox.plain_words import find_choices, say_plainly
 
 logger = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
         return _answer(request, error.status, error.code, error.message, headers=headers)
     if isinstance(error, ValidationException):
-        return _answer(request, 400, "invalid_request", _explain(error))
+        return _answer(request, 400, "invalid_request", _explain(request, error))
     if misread := _find_misread_member(error):
         return _answer(request, 400, "invalid_request", misread)
     if isinstance(error, UnicodeDecodeError):
@@ -148,15 +149,29 @@ def _not_json(said: str) -> str:
     return f"it is not JSON: {said.removeprefix('JSON is malformed: ')}"
 
 
-def _explain(error: ValidationException) -> str:
+def _explain(request: Request[Any, Any, Any], error: ValidationException) -> str:
     """Where and what, in one sentence: "limit: expected a whole number <= 50"."""
     extra = error.extra if isinstance(error.extra, list) else []
     parts = [
-        f"{'body' if part.get('key') in (None, 'data') else part['key']}: {_in_plain_words(part['message'])}"
+        f"{'body' if part.get('key') in (None, 'data') else part['key']}: "
+        f"{say_plainly(part['message'], _find_choices(request, part))}"
         for part in extra
         if isinstance(part, dict) and part.get("message")
     ]
     return "; ".join(parts) or error.detail
+
+
+def _find_choices(request: Request[Any, Any, Any], part: dict[str, Any]) -> tuple[Any, ...]:
+    """What may stand there instead, where only some values may."""
+    if not part["message"].startswith("Invalid enum"):
+        return ()
+    given = request.route_handler.parsed_fn_signature.parameters
+    name, _, rest = str(part.get("key", "data")).partition(".")
+    if part.get("source") != "body" and name in given and name != "data":
+        return find_choices(given[name].annotation, rest)
+    if "data" not in given:
+        return ()
+    return find_choices(given["data"].annotation, "[...]" if part.get("key") in (None, "data") else part["key"])
 
 
 def _find_misread_member(error: Exception) -> str | None:
@@ -169,36 +184,4 @@ def _find_misread_member(error: Exception) -> str | None:
         return None
     message, _, place = str(cause).partition(" - at ")
     path = place.strip("`").removeprefix("$.data")
-    return f"{path.lstrip('.') or 'body'}: {_in_plain_words(message)}" if path != place.strip("`") else None
-
-
-_PLAIN_WORDS = {
-    "'data'": "it is empty; send a JSON object",
-    "Object contains unknown field ": "there is no field ",
-    "Object missing required field ": "it lacks the field ",
-    "Invalid enum value ": "it may not be ",
-}
-_TYPES = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a text",
-    "bool": "true or false",
-    "object": "an object",
-    "array": "a list",
-    "null": "null",
-}
-
-
-def _in_plain_words(message: str) -> str:
-    """What msgspec says, without its names for types: callers write JSON and not Python."""
-    if message.startswith("Expected"):
-        named = re.sub("`([a-z |]+)`", lambda match: " or ".join(_name_types(match[1])), message)
-        return named.replace("Expected", "expected")
-    for said, plain in _PLAIN_WORDS.items():
-        if message.startswith(said):
-            return plain + message.removeprefix(said)
-    return message
-
-
-def _name_types(types: str) -> list[str]:
-    return [_TYPES.get(name, name) for name in types.split(" | ")]
+    return f"{path.lstrip('.') or 'body'}: {say_plainly(message)}" if path != place.strip("`") else None

@@ -138,10 +138,10 @@ async def test_an_implementation_that_cannot_be_used_says_why(services: Services
 @pytest.mark.parametrize(
     ("implementation", "complaint"),
     [
-        ({"kind": "echo"}, "implementation: Object missing required field `words`"),
-        ({"kind": "echo", "words": 1}, "implementation/words: Expected `str`, got `int`"),
-        ({"kind": "echo", "words": "a", "wurds": "b"}, "unknown field `wurds`"),
-        ({"kind": "echo", "words": "a", "concurrency": 0}, "implementation/concurrency: Expected `int` >= 1"),
+        ({"kind": "echo"}, "implementation: it lacks the field `words`"),
+        ({"kind": "echo", "words": 1}, "implementation/words: expected a text, got a whole number"),
+        ({"kind": "echo", "words": "a", "wurds": "b"}, "there is no field `wurds`"),
+        ({"kind": "echo", "words": "a", "concurrency": 0}, "implementation/concurrency: expected a whole number >= 1"),
         ({"words": "a"}, "implementation/kind: None is none of the kinds"),
         ({"kind": ["echo"]}, "implementation/kind"),
     ],

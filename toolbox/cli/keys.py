@@ -15,6 +15,7 @@ from toolbox.auth.scopes import ALL, SCOPES
 from toolbox.cli.backend import ask_server, local_caller, local_settings, open_local_database
 from toolbox.cli.output import json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest
+from toolbox.plain_words import explain
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where it is used: --help needs no database driver
@@ -61,7 +62,7 @@ def create(
     try:
         new = msgspec.convert(wanted, NewKey)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"the key {name!r} cannot be issued: {error}") from error
+        raise InvalidRequest(f"the key {name!r} cannot be issued: {explain(error, NewKey)}") from error
     if url:
         _show(_ask(url, "POST", "/admin/keys", IssuedKey, new), as_json)
     else:

@@ -13,6 +13,7 @@ from toolbox.cli.backend import Backend, Remote, find_server_url, local_caller, 
 from toolbox.cli.managing import print_waiting
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest, ToolboxError, UpstreamFailed
+from toolbox.plain_words import explain
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where they are used: --help needs no database driver
@@ -175,7 +176,7 @@ def install(
         key = {"source_key": f"${{secret:{secret}}}"} if secret else {}
         upstream = msgspec.convert(given | key, Upstream)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"the upstream cannot be added: {error}") from error
+        raise InvalidRequest(f"the upstream cannot be added: {explain(error, Upstream)}") from error
     if not (yes or click.confirm(f"Install and run {source}? Others have written it.", err=True)):
         raise click.Abort
     with local_settings("install") as settings:

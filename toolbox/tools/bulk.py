@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import msgspec
 
 from toolbox.errors import InvalidDefinition, TooLarge
+from toolbox.plain_words import explain
 from toolbox.tools.admin_schemas import ToolDraft
 from toolbox.tools.managed import ManagedTool
 from toolbox.tools.management import Draft, ToolManager
@@ -30,6 +31,9 @@ def read_drafts(body: bytes, *, max_tool_bytes: int) -> list[Draft]:
             )
         try:
             draft = msgspec.json.decode(line, type=ToolDraft).to_draft()
+        except msgspec.ValidationError as error:
+            problems.append(f"line {number}: {explain(error, ToolDraft)}")
+            continue
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             problems.append(f"line {number}: {error}")
             continue

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import InvalidDefinition
+from toolbox.plain_words import find_choices, say_plainly
 from toolbox.tools.base import Tool
 from toolbox.tools.validity import check_definition, check_extent
 
@@ -117,7 +118,8 @@ def read_implementation(shape: type[I], implementation: Mapping[str, Any]) -> I:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         pointer = path.strip("`").removeprefix("$").replace(".", "/").replace("[", "/").replace("]", "")
-        raise InvalidDefinition(f"implementation{pointer}: {message}") from error
+        choices = find_choices(shape, path.strip("`").removeprefix("$.")) if message.startswith("Invalid enum") else ()
+        raise InvalidDefinition(f"implementation{pointer}: {say_plainly(message, choices)}") from error
 
 
 def fingerprint(definition: ToolDefinition, implementation: Mapping[str, Any] | None = None) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from toolbox.errors import InvalidRequest
+from toolbox.plain_words import explain
 from toolbox.toolsets.schemas import ToolsetDefinition
 
 
@@ -27,7 +28,9 @@ def read_toolset_file(path: Path) -> dict[str, ToolsetDefinition]:
         toolsets = msgspec.convert(_decode(path), ToolsetFile).toolsets
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError, msgspec.DecodeError) as error:
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{path} cannot be used: {explain(error, ToolsetFile)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise InvalidRequest(f"{path} cannot be used: {error}") from error
     return {name: _read_definition(path, name, fields) for name, fields in toolsets.items()}
 
@@ -38,7 +41,8 @@ def _read_definition(path: Path, name: str, fields: dict[str, Any]) -> ToolsetDe
     except msgspec.ValidationError as error:
         known = ", ".join(ToolsetDefinition.__struct_fields__)
         hint = f"; there are: {known}" if "unknown field" in str(error) and " - at " not in str(error) else ""
-        raise InvalidRequest(f"{path} cannot be used: toolset {name[:100]!r}: {error}{hint}") from error
+        said = explain(error, ToolsetDefinition)
+        raise InvalidRequest(f"{path} cannot be used: toolset {name[:100]!r}: {said}{hint}") from error
 
 
 def _decode(path: Path) -> Any:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from toolbox.auth.callers import Caller
 from toolbox.errors import InvalidRequest, NotFound, ToolboxError
+from toolbox.plain_words import explain
 from toolbox.settings import Settings
 from toolbox.toolsets.registry import read_cursor, to_list, to_namespace, to_server
 from toolbox.toolsets.schemas import Toolset
@@ -120,7 +121,7 @@ def _read_query(request: Request[Any, Any, Any], shape: type[Any]) -> Any:
     try:
         return msgspec.convert(given, shape, strict=False)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"query: {error}") from error
+        raise InvalidRequest(explain(error, shape, "query")) from error
 
 
 def _json(value: Struct) -> Response[bytes]:
