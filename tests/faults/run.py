@@ -1,11 +1,12 @@
 """What becomes of callers while everything breaks that ToolBox needs: one fault after the other, under load.
 
-    tests/faults/run.sh [--callers N] [--seconds N] [--only NAME ...] [--breaking-point]
+    tests/faults/run.sh [--callers N] [--seconds N] [--only FAULT ...] [--breaking-point | --no-breaking-point]
 
 Two replicas, PostgreSQL, Valkey and an embedding endpoint, all real, on this machine; callers who never pause. While a
 fault lasts an answer may be 503, and a connection may be cut whose replica is killed. Nothing else may go wrong: no
 other error, no wrong answer, nothing lost that was promised (a call's id, a result's handle, a task, a tool, a key).
-After each fault the time is printed until all answers were right again. The exit status is 1 if anything was wrong.
+After each fault the time is printed until all answers were right again. At last ever more callers come, unless some
+faults alone are wanted. The exit status is 1 if anything was wrong.
 """
 
 import argparse
@@ -235,14 +236,24 @@ def print_row(outcome: Outcome) -> None:
 
 def main() -> None:
     """Break everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="faults:\n" + "\n".join(f'  "{name}"' for name in FAULTS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--callers", type=int, default=CALLERS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that a fault lasts")
-    parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT")
-    parser.add_argument("--breaking-point", action="store_true", help="and then ever more callers")
+    parser.add_argument("--only", nargs="+", choices=FAULTS, metavar="FAULT")
+    parser.add_argument("--breaking-point", action=argparse.BooleanOptionalAction, help="and then ever more callers")
     wanted = parser.parse_args()
+    breaking_point = wanted.only is None if wanted.breaking_point is None else wanted.breaking_point
     wrong = asyncio.run(
-        run(wanted.only, callers=wanted.callers, seconds=wanted.seconds, breaking_point=wanted.breaking_point)
+        run(
+            wanted.only or list(FAULTS),
+            callers=wanted.callers,
+            seconds=wanted.seconds,
+            breaking_point=breaking_point,
+        )
     )
     print(f"\n{len(wrong)} things were wrong")
     for each in wrong[:50]:
