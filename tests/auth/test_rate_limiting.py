@@ -18,6 +18,7 @@ from toolbox.app import create_app
 from toolbox.auth.callers import LOCAL, VISITOR, Caller
 from toolbox.auth.scopes import ALL
 from toolbox.errors import RateLimited
+from toolbox.rate_limiting.counts import Counts
 from toolbox.rate_limiting.limiter import Limiter
 from toolbox.rate_limiting.memory import MemoryCounts
 from toolbox.rate_limiting.windows import Window
@@ -145,6 +146,43 @@ def test_addresses_come_from_trusted_proxies_alone() -> None:
     assert find("10.1.1.1", "203.0.113.9", "198.51.100.7, 10.2.2.2") == "198.51.100.7"
     assert find("10.1.1.1") == "10.1.1.1"
     assert find("2001:db8:1:2:3::4") == find("2001:db8:1:2:9::9") == "2001:db8:1:2::/64"
+    assert find("::ffff:192.0.2.1") == "192.0.2.1"  # HOST=:: listens to IPv4 too
+    assert find("::ffff:10.1.1.1", "198.51.100.7") == "198.51.100.7"
+    assert find("10.1.1.1", "198.51.100.7:4711") == "198.51.100.7"  # the port is another one each time
+    assert find("10.1.1.1", "[2001:db8:1:2::3]:4711") == "2001:db8:1:2::/64"
+    assert find("10.1.1.1", "unknown") == "unknown"
+
+
+class Silent:
+    """A Redis that does not answer before the test lets it."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def take(self, *_: Any) -> Any:
+        self.asked += 1
+        await self.answers.wait()
+        raise TimeoutError
+
+
+async def test_one_request_at_a_time_finds_out_whether_redis_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, redis = Counts(None), Silent()
+    monkeypatch.setattr(counts, "_shared", redis)
+    redis.answers.set()
+    windows = (Window("minute", 60, 1000),)
+    assert (await counts.take("ada", "call", windows)).is_allowed
+    monkeypatch.setattr(counts, "_shared_after", 0.001)  # it was left alone for long enough
+    redis.answers.clear()
+    probe = asyncio.create_task(counts.take("ada", "call", windows))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        others = await asyncio.gather(*(counts.take("ada", "call", windows) for _ in range(50)))
+    assert all(verdict.is_allowed for verdict in others)
+    assert redis.asked == 2
+    redis.answers.set()
+    assert (await probe).is_allowed
+    assert counts.is_redis_down
 
 
 async def test_callers_without_a_key_have_less_and_a_machine_of_ones_own_is_not_counted() -> None:
@@ -197,3 +235,19 @@ async def test_over_mcp_the_refusal_is_an_error_of_json_rpc(few: Client) -> None
     assert whole.status_code == 429
     stranger = [await ask(few, {}, "tools/list") for _ in range(7)][-1]
     assert (stranger.status_code, stranger.json()["error"]["code"]) == (429, -32029)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"method": "POST", "content": b"{"}, id="no message"),
+        pytest.param({"method": "POST", "content": b"{}", "headers": {"content-type": "text/plain"}}, id="no JSON"),
+        pytest.param({"method": "GET"}, id="no stream"),
+        pytest.param({"method": "DELETE"}, id="no session"),
+    ],
+)
+async def test_what_is_refused_over_mcp_counts_too(few: Client, wrong: dict[str, Any]) -> None:
+    headers = {"content-type": "application/json"} | ADMIN | wrong.get("headers", {})
+    answers = [await few.request(url="/mcp", **wrong | {"headers": headers}) for _ in range(13)]
+    assert answers[0].status_code in {400, 405, 406, 415}
+    assert answers[-1].status_code == 429

@@ -42,6 +42,8 @@ async def exchange(
         InsufficientScope: The caller lacks what the method needs; nothing was said yet.
         RateLimited: The caller has asked too much lately; nothing was said yet.
     """
+    if limit and not (head.has_json and head.accepts_json):
+        await limit("search", 1)
     if not head.has_json:
         return refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send the header Content-Type: application/json")
     if not head.accepts_json:
@@ -68,15 +70,26 @@ async def _answer(
         if limit:
             await limit("call", min(body.count(_MESSAGE), MAX_BATCH))
         return await handshake.answer_batch(server, caller, head, body, channel)
-    message = read_message(body)
-    if limit:
-        await limit(find_category(message), 1)
+    message = await _read_counted(body, limit)
     missing = find_missing_scope(caller, message) if isinstance(message, Request) else _missing(caller)
     if missing:
         raise InsufficientScope(missing)
     if is_stateless(head, message):
         return await stateless.answer(server, caller, head, message, channel)
     return await handshake.answer(server, caller, head, message, channel)
+
+
+async def _read_counted(body: bytes, limit: Limit | None) -> Message:
+    """The message; whatever it is counts, also if it is none."""
+    try:
+        message = read_message(body)
+    except ProtocolError:
+        if limit:
+            await limit("search", 1)
+        raise
+    if limit:
+        await limit(find_category(message), 1)
+    return message
 
 
 def _missing(caller: Caller) -> str | None:

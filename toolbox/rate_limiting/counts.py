@@ -38,9 +38,11 @@ class Counts:
         key = f"{{{who}}}:{category}"
         if self._shared is None:
             return self._memory.take(key, windows, cost)
-        if time.monotonic() < self._shared_after:
-            RATE_LIMIT_FALLBACKS[category,].inc()
-            return self._memory.take(key, windows, cost)
+        if self._shared_after:
+            if time.monotonic() < self._shared_after:
+                RATE_LIMIT_FALLBACKS[category,].inc()
+                return self._memory.take(key, windows, cost)
+            self._shared_after = time.monotonic() + RETRY_SECONDS  # this request tries; the others need not wait for it
         from redis.exceptions import RedisError
 
         try:

@@ -1,6 +1,6 @@
 """The layer before the application that counts requests, also those to paths that do not exist.
 
-Requests over MCP say only in their body what they want, so they are counted where that is read: this layer leaves the
+Messages of MCP say only in their body what they want, so they are counted where that is read: this layer leaves the
 way to do so in the request's state (`limit`).
 """
 
@@ -41,7 +41,7 @@ class RateLimits:
         if not limiter.is_limited(caller) or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
-        if caller is not NOBODY and _is_mcp(scope["path"]):
+        if caller is not NOBODY and scope["method"] == "POST" and _is_mcp(scope["path"]):
             scope["state"]["limit"] = partial(limiter.take, caller, scope)
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,7 @@
 """Decides whether a caller may ask now: by key, else by address, and apart for searching, calling and administering."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from toolbox.auth.callers import LOCAL, NOBODY, Caller
@@ -77,11 +77,8 @@ class Limiter:
         return _group(address)
 
     def _is_trusted(self, address: str) -> bool:
-        try:
-            found = ip_address(address)
-        except ValueError:
-            return False
-        return any(found in network for network in self._proxies)
+        found = _read_address(address)
+        return found is not None and any(found in network for network in self._proxies)
 
 
 def describe(verdict: Verdict, windows: tuple[Window, ...]) -> dict[str, str]:
@@ -102,8 +99,24 @@ def _make_windows(per_second: int, per_minute: int, per_hour: int) -> tuple[Wind
 
 def _group(address: str) -> str:
     """One subscriber of IPv6 has a whole network of addresses (RFC 6177): it is counted as one."""
-    try:
-        found = ip_address(address)
-    except ValueError:
+    found = _read_address(address)
+    if found is None:
         return address[:64]
-    return str(ip_network(f"{address}/64", strict=False)) if found.version == 6 else address
+    return str(ip_network(f"{found}/64", strict=False)) if found.version == 6 else str(found)
+
+
+def _read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address, behind which some proxies write the port, too.
+
+    Where one socket listens to both, a client of IPv4 has one of IPv6 (`::ffff:192.0.2.1`, RFC 4291): it is no
+    neighbour of all others.
+    """
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
