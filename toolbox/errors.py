@@ -35,6 +35,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+FAULT = "something went wrong here, and was logged"
+"""All that a caller is told of a fault of ours, but for the id under which the log has it."""
+
 
 class ToolboxError(Exception):
     """The root: an error that ToolBox understands and reports in its own words."""

@@ -10,19 +10,20 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
+from uuid import uuid4
 
 import msgspec
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
-from toolbox.errors import ToolboxError
+from toolbox.errors import FAULT, ToolboxError
 from toolbox.logs import REQUEST_LINES, RequestLine, is_written
 from toolbox.metrics import OTHER, REQUESTS
-from toolbox.request_context import REQUEST, RequestFacts
+from toolbox.request_context import REQUEST, RequestFacts, explain
 from toolbox.telemetry import Span, current_ids, is_tracing, span
 from toolbox.version import REPORT_AGENT
 
@@ -149,6 +150,11 @@ class RequestLog:
             is_cut = True
             if not status:
                 await _answer_ending(send_with_id, facts.request_id)
+        except Exception as error:
+            # The framework answers for its handlers; this is of a layer around it, and says as little.
+            if status:
+                raise
+            await _answer_fault(send_with_id, scope, facts.request_id, error)
         finally:
             self._end(task, is_cut=is_cut)
             self._record(inner, facts, status, time.perf_counter() - start, loop, recorded)
@@ -231,18 +237,30 @@ def _carrier(scope: HTTPScope) -> dict[str, str]:
 
 
 async def _answer_ending(send: Send, request_id: str) -> None:
-    body = msgspec.json.encode(
-        {
-            "title": HTTPStatus.SERVICE_UNAVAILABLE.phrase,
-            "status": HTTPStatus.SERVICE_UNAVAILABLE,
-            "code": "stopping",
-            "detail": "the server ends, and did not wait for this request any longer; ask again when it is back",
-            "request_id": request_id,
-        }
-    )
-    headers = [(b"content-type", b"application/problem+json"), (b"retry-after", b"1"), (b"connection", b"close")]
-    start = {"type": "http.response.start", "status": HTTPStatus.SERVICE_UNAVAILABLE.value, "headers": headers}
-    await send(cast("Message", start))
+    said = {
+        "code": "stopping",
+        "detail": "the server ends, and did not wait for this request any longer; ask again when it is back",
+        "request_id": request_id,
+    }
+    headers = ((b"retry-after", b"1"), (b"connection", b"close"))
+    await _answer_problem(send, HTTPStatus.SERVICE_UNAVAILABLE, said, headers)
+
+
+async def _answer_fault(send: Send, scope: HTTPScope, request_id: str, error: Exception) -> None:
+    error_id = uuid4().hex
+    logger.error("a request failed", path=scope["path"], error_id=error_id, exc_info=error)
+    said = {"code": "internal", "detail": FAULT, "request_id": request_id, "error_id": error_id}
+    if detail := explain(error):
+        said["detail"] += f": {detail}"
+    await _answer_problem(send, HTTPStatus.INTERNAL_SERVER_ERROR, said)
+
+
+async def _answer_problem(
+    send: Send, status: HTTPStatus, said: dict[str, str], headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    body = msgspec.json.encode({"title": status.phrase, "status": status.value} | said)
+    head = [(b"content-type", b"application/problem+json"), *headers]
+    await send(cast("Message", {"type": "http.response.start", "status": status.value, "headers": head}))
     await send(cast("Message", {"type": "http.response.body", "body": body, "more_body": False}))
 
 

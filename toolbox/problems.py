@@ -5,7 +5,6 @@ under the `error_id` that the answer carries.
 """
 
 import re
-import traceback
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -18,9 +17,10 @@ from litestar.exceptions import HTTPException, InternalServerException, Serializ
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import UNSET, Meta, UnsetType
 
-from toolbox.errors import RateLimited, ToolboxError, Violation
+from toolbox.errors import FAULT, RateLimited, ToolboxError, Violation
 from toolbox.metrics import TOO_LARGE
 from toolbox.plain_words import find_choices, say_plainly
+from toolbox.request_context import explain
 
 logger = structlog.get_logger(__name__)
 
@@ -78,10 +78,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
         return _answer_for_framework(request, error)
     error_id = uuid4().hex
     logger.error("a request failed", path=request.url.path, error_id=error_id, exc_info=error)
-    said = "something went wrong here, and was logged"
-    if request.app.debug:  # DEBUG, which production refuses
-        said = f"{said}: {''.join(traceback.format_exception(error))}"
-    return _answer(request, 500, "internal", said, {"error_id": error_id})
+    detail = explain(error)
+    return _answer(request, 500, "internal", f"{FAULT}: {detail}" if detail else FAULT, {"error_id": error_id})
 
 
 def _answer(

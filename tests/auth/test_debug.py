@@ -13,6 +13,7 @@ from tests.auth.test_secrets_stay import read_everything
 from tests.conftest import BASE_URL, wait_until_ready
 from toolbox import hookimpl, prompt, tool
 from toolbox.app import create_app
+from toolbox.auth.authentication import Authenticator
 from toolbox.mcp.methods import McpServer
 from toolbox.settings import Settings
 
@@ -52,6 +53,27 @@ async def test_over_mcp_only_debug_says_what_went_wrong_here(
     assert (error["code"], error["message"]) == (-32603, "something went wrong here, and was logged")
     assert len(error["data"].pop("error_id")) == 32
     assert list(error["data"]) == (["detail"] if debug else [])
+    assert ("RuntimeError: swordfish" in answer.text) is debug
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_a_layer_around_the_application_that_fails_says_no_more(
+    debug: bool, settings: Settings, make_plugins: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = create_app(structs.replace(settings, debug=debug), make_plugins(demo=[shout]))
+    async with AsyncTestClient(app, base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+
+        async def fail(*_: Any) -> None:
+            raise RuntimeError("swordfish")
+
+        monkeypatch.setattr(Authenticator, "identify", fail)
+        answer = await client.get("/categories", headers=ADMIN)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (500, "internal")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert len(problem["error_id"]) == 32
     assert ("RuntimeError: swordfish" in answer.text) is debug
 
 

@@ -1,6 +1,7 @@
 """Tokens of a real authorization server, a small one, over HTTP: its keys are rotated while the test runs."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
@@ -18,7 +20,7 @@ from tests.auth.conftest import ask, shout, showing
 from tests.conftest import BASE_URL, wait_until_ready
 from toolbox.app import create_app
 from toolbox.auth import jwks
-from toolbox.errors import SettingsError
+from toolbox.errors import SettingsError, Unauthenticated
 from toolbox.settings import Secret, Settings, refuse_contradictions
 
 Client = AsyncTestClient[Any]
@@ -133,6 +135,23 @@ async def test_a_key_that_is_withdrawn_is_forgotten_in_time(
     assert await status(client, tokens[1]) == 200  # the keys that were read are young
     monkeypatch.setattr(jwks, "MAX_AGE_SECONDS", 0)
     assert await status(client, tokens[2]) == 401
+
+
+async def test_an_issuer_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:  # each byte comes in time
+                writer.write(b"a")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 0.3)
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server, httpx.AsyncClient() as client:
+        keys = jwks.Jwks(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", client)
+        async with asyncio.timeout(20):
+            with pytest.raises(Unauthenticated, match="their issuer does not answer"):
+                await keys.find("k1")
 
 
 async def test_a_token_that_is_not_for_us_lets_nobody_in(client: Client, issuer: AuthorizationServer) -> None:

@@ -63,12 +63,13 @@ class Jwks:
 
         self._tried_at = time.monotonic()
         try:
-            answer = await self._client.get(self._url, timeout=TIMEOUT_SECONDS, follow_redirects=False)
+            async with asyncio.timeout(TIMEOUT_SECONDS):  # the client's own begins anew with each part that comes
+                answer = await self._client.get(self._url, follow_redirects=False)
             answer.raise_for_status()
             if len(answer.content) > MAX_BYTES:
                 raise ValueError(f"it is longer than {MAX_BYTES} bytes")  # noqa: TRY301 - one way to say what is wrong
             keys = KeySet.import_key_set(msgspec.json.decode(answer.content))
-        except (httpx.HTTPError, JoseError, ValueError, TypeError, KeyError) as error:
+        except (TimeoutError, httpx.HTTPError, JoseError, ValueError, TypeError, KeyError) as error:
             logger.warning("the keys of JWT_JWKS_URL cannot be read", reason=str(error) or type(error).__name__)
             return
         self._keys, self._read_at = keys, time.monotonic()

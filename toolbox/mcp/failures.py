@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import structlog
 
-from toolbox.errors import DatabaseUnavailable, Overloaded, ToolboxError
+from toolbox.errors import FAULT, DatabaseUnavailable, Overloaded, ToolboxError
 from toolbox.mcp.messages import INTERNAL_ERROR, MISSING_CAPABILITY, ProtocolError
 from toolbox.request_context import explain
 from toolbox.tools.client import MissingCapability
@@ -34,7 +34,7 @@ def to_protocol_error(error: Exception) -> ProtocolError:
         said = "the catalogue cannot be reached at the moment; try again"
     else:
         logger.error("a request failed", error_id=error_id, exc_info=error)
-        said = "something went wrong here, and was logged"
+        said = FAULT
     if detail := explain(error):
         data["detail"] = detail
     return ProtocolError(INTERNAL_ERROR, said, data=data)
