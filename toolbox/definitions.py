@@ -222,6 +222,7 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
     transport: Literal["stdio", "http", "sse"] = "stdio"
+    """Where there is a URL and no command, http or sse: what the URL looks like, unless that is said."""
     command: str | None = None
     source: str | None = None
     """Where its program comes from, if ToolBox installs it: `git+https://HOST/PATH@REF`, `pypi:NAME==VERSION`,
@@ -263,6 +264,16 @@ class Upstream(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unk
     """The pause after the first failure; it doubles with each."""
     trust: Literal["open", "pinned", "reviewed"] = "open"
     """What it may change by itself: everything; new tools only; nothing, until somebody approves."""
+
+    def __post_init__(self) -> None:
+        """A URL that stands alone says how it is reached."""
+        if self.url is not None and self.command is None and self.source is None and self.transport == "stdio":
+            msgspec.structs.force_setattr(self, "transport", guess_transport(self.url))
+
+
+def guess_transport(url: str) -> Literal["http", "sse"]:
+    """How an MCP server at a URL is reached, where nobody says it."""
+    return "sse" if re.search(r"/sse/?($|\?)", url) else "http"
 
 
 def find_non_finite(value: Any) -> str | None:

@@ -104,6 +104,10 @@ def test_a_server_is_managed_from_another_machine(
     assert "it is named as ${secret:token}" in run("secrets", "set", "mine/token", stdin="value")
     secret = run("keys", "create", "ci", "--toolset", "mine").strip()
     assert run("call", "text_reverse", "text=abc", "--toolset", "mine") == "cba\n"
+    reverse = ("call", "text_reverse", "text=abc", "--toolset", "yours", "--url", server.url)
+    assert "there is no toolset 'yours'" in refuse(*reverse, **elsewhere)
+    near = refuse("call", "text_revers", "--toolset", "mine", "--url", server.url, **elsewhere)
+    assert near.endswith("near names: text_reverse")
     assert run("reload", "--dry-run") == "nothing has changed\n"
     actions = {change["action"] for change in json.loads(run("audit", "--json"))}
     assert actions >= {"tool.created", "tool.deactivated", "toolset.created", "secret.created", "key.created"}

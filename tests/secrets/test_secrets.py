@@ -213,4 +213,6 @@ async def test_the_command_reads_values_from_standard_input(database_url: str, s
     assert [secret["name"] for secret in json.loads(listed.stdout)] == ["one"]
     assert (await asyncio.to_thread(run, database_url, "secrets", "rotate")).output == "0 secrets sealed anew\n"
     assert (await asyncio.to_thread(run, database_url, "secrets", "delete", "one")).output == "one: deleted\n"
+    nowhere = await asyncio.to_thread(run, database_url, "secrets", "set", "nowhere/one", given=VALUE)
+    assert "there is no toolset 'nowhere'" in str(getattr(nowhere.exception, "message", None))
     assert (await asyncio.to_thread(run, database_url, "secrets", "set", "one", VALUE)).exit_code == 2

@@ -38,6 +38,9 @@ def test_a_file_is_imported_looked_at_and_removed(database_url: str, tmp_path: P
     environment = json.loads(run("call", "pets__environment", "--json").stdout)["result"][0]["text"]
     assert json.loads(environment)["TOKEN"] == "very secret too"
     assert json.loads(run("call", "pets__echo", "text=hi", "--json").stdout)["result"][0]["text"] == "hi"
+    assert run("call", "pets__echo", "text=hi").stdout == "hi\n"
+    assert "`toolbox upstreams list`" in run("upstreams", "show", "nothing").stderr
+    assert "is no name of a package" in run("upstreams", "install", "other", "pypi:").stderr
     assert (
         run("upstreams", "refresh", "pets").stdout
         == "pets: 0 added, 0 updated, 0 shown, 0 hidden, 0 pending, 0 withdrawn, 12 unchanged\n"

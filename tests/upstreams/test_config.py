@@ -15,6 +15,12 @@ from toolbox.upstreams.env_files import parse_env_file
 from toolbox.upstreams.hosts import read_file, read_mcp_servers, read_servers, to_name
 
 
+def test_a_url_alone_says_how_it_is_reached() -> None:
+    assert Upstream(name="pets", url="https://pets.example/mcp").transport == "http"
+    assert Upstream(name="pets", url="https://pets.example/sse").transport == "sse"
+    assert Upstream(name="pets", url="https://pets.example/sse", transport="http").transport == "http"
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

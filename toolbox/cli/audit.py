@@ -35,7 +35,8 @@ def audit(url: str | None, as_json: bool, limit: int, since: datetime | None, **
     rows = [
         (change["at"], change["caller"], change["action"], change["subject"], _summarize(change)) for change in found
     ]
-    print_table(("at", "caller", "action", "subject", "change"), rows, caption=None if rows else "no changes yet")
+    nothing = "no changes yet" if len(given) == 1 else "no change is like that; without options, all are listed"
+    print_table(("at", "caller", "action", "subject", "change"), rows, caption=None if rows else nothing)
 
 
 def _ask(url: str, given: dict[str, Any]) -> Any:

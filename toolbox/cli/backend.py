@@ -356,7 +356,7 @@ class Remote(Server):
     async def call(self, request: Object) -> Object:
         """See Backend."""
         patient = httpx.Timeout(REMOTE_TIMEOUT_SECONDS, read=None)  # the tool's own time limit ends it
-        return _decode(await self.request("POST", "/mcp/call_tool", request, patience=patient), Object)
+        return _decode(self._found(await self.send("POST", "/mcp/call_tool", request, patience=patient)), Object)
 
     async def read_result(self, call_id: str, wanted: Object) -> "Result":
         """See Backend."""

@@ -11,6 +11,7 @@ from msgspec import to_builtins
 
 from toolbox.cli.backend import ask_server, local_caller, local_settings, open_local_database
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
+from toolbox.cli.toolsets import no_such_toolset
 from toolbox.settings import Settings
 
 if TYPE_CHECKING:  # loaded where it is used: --help needs no database driver
@@ -42,7 +43,7 @@ def set_(name: str, url: str | None) -> None:
         _ask(url, "PUT", _path(name), {"value": value})
         said = "set"
     else:
-        is_new = _run(lambda store: store.set_secret(own, value, toolset=toolset, caller=local_caller()))
+        is_new = _run(lambda store: store.set_secret(own, value, toolset=toolset, caller=local_caller()), toolset)
         said = "created" if is_new else "replaced"
     click.echo(f"{name}: {said}; it is named as ${{secret:{own}}}")
 
@@ -76,7 +77,7 @@ def delete(name: str, url: str | None) -> None:
     if url:
         _ask(url, "DELETE", _path(name))
     else:
-        _run(lambda store: store.delete_secret(own, toolset=toolset, caller=local_caller()))
+        _run(lambda store: store.delete_secret(own, toolset=toolset, caller=local_caller()), toolset)
     click.echo(f"{name}: deleted")
 
 
@@ -111,14 +112,18 @@ def _ask(url: str, method: str, path: str, body: Any = None) -> Any:
     return asyncio.run(ask_server(url, lambda server: server.ask(method, path, body)))
 
 
-def _run(work: "Callable[[SecretStore], Awaitable[T]]") -> T:
+def _run(work: "Callable[[SecretStore], Awaitable[T]]", toolset: str | None = None) -> T:
     with local_settings("secrets") as settings:
-        return asyncio.run(_work(settings, work))
+        return asyncio.run(_work(settings, work, toolset))
 
 
-async def _work(settings: Settings, work: "Callable[[SecretStore], Awaitable[T]]") -> T:
+async def _work(settings: Settings, work: "Callable[[SecretStore], Awaitable[T]]", toolset: str | None) -> T:
+    """What comes of some work on the secrets, or on those of a toolset, which has to be there."""
     from toolbox.secrets.store import SecretStore
     from toolbox.secrets.vault import Vault
+    from toolbox.toolsets.repository import ToolsetRepository
 
     async with open_local_database(settings) as database:
+        if toolset is not None and await ToolsetRepository(database).get_toolset(toolset) is None:
+            raise no_such_toolset(toolset)
         return await work(SecretStore(database, Vault(settings.secret_keys) if settings.secret_keys else None))

@@ -102,9 +102,12 @@ def _ask_for(url: str | None, method: str, name: str) -> Any:
     try:
         return operate(url, "toolsets", lambda server: server.ask(method, f"/admin/toolsets/{quote(name, safe='')}"))
     except NotFound as error:
-        raise NotFound(
-            f"there is no toolset {name[:100]!r}; `toolbox toolsets list` lists those that there are"
-        ) from error
+        raise no_such_toolset(name) from error
+
+
+def no_such_toolset(name: str) -> NotFound:
+    """The error that says so, in the words of the command line."""
+    return NotFound(f"there is no toolset {name[:100]!r}; `toolbox toolsets list` lists those that there are")
 
 
 def _flatten(state: dict[str, Any]) -> dict[str, Any]:

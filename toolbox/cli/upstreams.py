@@ -169,12 +169,14 @@ def install(
     npm:PACKAGE[@VERSION]; ARGUMENTS, behind `--`, are the server's own.
     """
     from toolbox.definitions import Upstream
+    from toolbox.upstreams.config import check_upstream
     from toolbox.upstreams.hosts import FoundServers
 
     try:
         given = {"name": name, "source": source, "command": command, "args": arguments}
         key = {"source_key": f"${{secret:{secret}}}"} if secret else {}
         upstream = msgspec.convert(given | key, Upstream)
+        check_upstream(upstream, commands=(), origin="settings")  # before anybody is asked about it
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"the upstream cannot be added: {explain(error, Upstream)}") from error
     if not (yes or click.confirm(f"Install and run {source}? Others have written it.", err=True)):

@@ -13,7 +13,7 @@ import msgspec
 from toolbox.cli import managing
 from toolbox.cli.backend import Backend, Result, list_plugins, local_settings, open_local, run
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
-from toolbox.errors import InvalidRequest
+from toolbox.errors import InvalidRequest, NotFound
 from toolbox.settings import Settings
 
 
@@ -85,7 +85,12 @@ def call(name: str, arguments: tuple[str, ...], yes: bool, url: str | None, as_j
     """
 
     async def work(backend: Backend) -> dict[str, Any]:
-        schema = (await backend.get_tool(name))["input_schema"]
+        try:
+            schema = (await backend.get_tool(name))["input_schema"]
+        except NotFound:
+            if wanted["toolset"] is None:
+                raise
+            schema = {}  # the call says so itself, with near names of the toolset alone
         request: dict[str, Any] = {"tool_name": name, "arguments": read_arguments(arguments, schema)}
         if yes:
             request["consent"] = True
@@ -96,13 +101,25 @@ def call(name: str, arguments: tuple[str, ...], yes: bool, url: str | None, as_j
         print_json(answer)
     elif answer["success"]:
         result = answer["result"]
-        click.echo(result) if isinstance(result, str) else print_json(result)
+        text = _read_text(result)
+        print_json(result) if text is None else click.echo(text)
         if more := answer.get("more"):
             _say_more(more["path"], f"{more['shown']} of {count(more['total'], more['unit'].removesuffix('s'))} shown")
     else:
         click.echo(f"Error: {answer['error']['message']} ({answer['error']['code']})", err=True)
     if not answer["success"]:
         sys.exit(1)
+
+
+def _read_text(result: Any) -> str | None:
+    """What there is to read, if a result is text or content that is nothing but text; as programs print it."""
+    if isinstance(result, str):
+        return result
+    if not isinstance(result, list) or not result:
+        return None
+    if not all(isinstance(part, dict) and part.keys() == {"type", "text"} for part in result):
+        return None
+    return "\n".join(part["text"].removesuffix("\n") for part in result)
 
 
 @click.command()

@@ -29,7 +29,8 @@ def parse_document(content: bytes) -> dict[str, Any]:
     if not isinstance(document, dict) or not str(version or "").startswith(("3.0", "3.1")):
         is_older = isinstance(document, dict) and "swagger" in document
         what = "Swagger 2.0, which converters bring to 3.0" if is_older else version
-        raise InvalidDefinition(f"openapi: 3.0 or 3.1 is expected, not {what!s:.60}")
+        said = f"not {what!s:.60}" if what is not None else "and the document names no version"
+        raise InvalidDefinition(f"openapi: 3.0 or 3.1 is expected, {said}")
     return document
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from toolbox.definitions import Upstream
+from toolbox.definitions import Upstream, guess_transport
 from toolbox.errors import InvalidRequest, SettingsError
 from toolbox.settings import Secret
 from toolbox.upstreams import jsonc
@@ -192,7 +192,7 @@ def _read_transport(entry: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
         return "stdio"
     if entry.get("httpUrl"):
         return "http"
-    return "sse" if re.search(r"/sse/?($|\?)", str(fields["url"])) else "http"
+    return guess_transport(str(fields["url"]))
 
 
 def _read_details(entry: Mapping[str, Any], fields: dict[str, Any]) -> None:

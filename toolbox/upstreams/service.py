@@ -534,4 +534,6 @@ def _unmask(given: Upstream, before: StoredUpstream | None) -> Upstream:
 
 def upstream_not_found(name: str) -> NotFound:
     """There is no upstream of this name."""
-    return NotFound(f"there is no upstream {name[:100]!r}; GET /admin/upstreams lists those that there are")
+    return NotFound(
+        f"there is no upstream {name[:100]!r}; `toolbox upstreams list`, or GET /admin/upstreams, lists them"
+    )
