@@ -94,6 +94,14 @@ async def test_an_expired_key_works_no_more(client: Client, issue: Issue) -> Non
     while datetime.now(UTC) < soon:
         await client.get("/categories", headers=key)
     assert (await client.get("/categories", headers=key)).status_code == 401
+    renewed = await client.post("/admin/keys/short/rotate", json={}, headers=ADMIN)
+    assert (renewed.status_code, renewed.json()["code"]) == (409, "conflict")  # its new secret would not work either
+    over = {"name": "over", "expires_at": soon.isoformat()}
+    refused = await client.post("/admin/keys", json=over, headers=ADMIN)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        400,
+        "expires_at: it has passed, so nobody could use the key",
+    )
 
 
 async def test_a_rotated_key_has_two_secrets_for_a_while(client: Client, issue: Issue) -> None:

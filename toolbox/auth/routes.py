@@ -56,7 +56,7 @@ async def issue_key(
     summary="Rotate a key",
     responses={
         200: ResponseSpec(IssuedKey, description="The key with its new secret, which is shown this once"),
-        **problem_responses(400, 404, 413, 503),
+        **problem_responses(400, 404, 409, 413, 503),
     },
     scope="keys:write",
 )

@@ -1,5 +1,7 @@
 """Issuing, rotating and revoking keys: each in one transaction with its entry in the audit log."""
 
+from datetime import UTC, datetime
+
 from toolbox.audit import AuditEntry, record
 from toolbox.auth.callers import Caller
 from toolbox.auth.key_secrets import ENDING, KeyDigests, new_secret
@@ -31,11 +33,13 @@ class KeyService:
         """A new key.
 
         Raises:
-            InvalidRequest: It is limited to toolsets, and could do more than read and call.
+            InvalidRequest: It is limited to toolsets, and could do more than read and call; or it has ended already.
             InsufficientScope: The caller lacks a scope that it would have.
             Conflict: The name is taken.
         """
         _check(new, caller)
+        if _is_over(new.expires_at):
+            raise InvalidRequest("expires_at: it has passed, so nobody could use the key")
         async with self._database.transaction() as connection:
             if not await insert_key(connection, new, caller.name):
                 raise Conflict(
@@ -62,17 +66,20 @@ class KeyService:
         Raises:
             NotFound: There is no such key, or it is revoked.
             InsufficientScope: The caller lacks a scope that the key has.
+            Conflict: The key has expired: another secret would not work either.
         """
         async with self._database.transaction() as connection:
             before = await lock_key(connection, name)
             if before is None or before.revoked_at is not None:
                 raise _not_found(name)
             _require_all(caller, before.scopes)
+            if _is_over(before.expires_at):
+                raise Conflict(f"the key {name!r} has expired, and would work with no secret: issue another one")
             await expire_secrets(connection, name, overlap_seconds)
             return await self._hand_out(connection, name, before, "key.rotated", caller)
 
     async def revoke(self, name: str, caller: Caller) -> None:
-        """Let a key work no more, on any replica, from when this returns.
+        """Let a key work no more, on any replica, from when it hears of it: a moment after this returns.
 
         Raises:
             NotFound: There is no such key.
@@ -113,6 +120,10 @@ def _require_all(caller: Caller, scopes: tuple[str, ...] | list[str]) -> None:
     for scope in scopes:
         if scope not in caller.scopes:
             raise InsufficientScope(scope, f"to give a key the scope {scope!r} one must have it oneself")
+
+
+def _is_over(moment: datetime | None) -> bool:
+    return moment is not None and moment <= datetime.now(UTC)
 
 
 def _not_found(name: str) -> NotFound:

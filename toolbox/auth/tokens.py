@@ -5,14 +5,14 @@ where there is a JWKS, HS256 where there is a shared secret, never what a token 
 """
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OctKey
 from joserfc.jws import extract_compact
-from msgspec import Struct, UnsetType
+from msgspec import Meta, Struct, UnsetType
 
 from toolbox.auth.callers import Caller, limited_to
 from toolbox.auth.jwks import Jwks
@@ -34,7 +34,8 @@ class Claims(Struct):
     """What a token says, as far as it matters here."""
 
     iss: str
-    sub: str
+    sub: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    """As long as OpenID Connect Core lets it be (2); who it names owns calls and results, so it is taken whole."""
     aud: str | list[str]
     exp: float
     nbf: float = 0.0
@@ -77,7 +78,7 @@ class TokenVerifier:
             claims.scp.split() if isinstance(claims.scp, str) else claims.scp
         )
         toolsets = None if claims.toolsets is msgspec.UNSET else frozenset(claims.toolsets)
-        caller = limited_to(f"token:{claims.sub[:255]}", scopes & ALL, toolsets)
+        caller = limited_to(f"token:{claims.sub}", scopes & ALL, toolsets)
         return Verified(caller, min(claims.exp + LEEWAY_SECONDS, time.time() + TRUSTED_SECONDS))
 
     async def _decode(self, token: str) -> dict[str, Any]:
