@@ -216,7 +216,6 @@ class Runner:
 
     def run_program(self, command: list[str], folder: Path | None = None) -> list[str]:
         code = self.block.code.replace("http://127.0.0.1:8000", self.url)
-        code += "\nawait client.close();" if self.block.language == "ts" else ""
         done = subprocess.run(
             [*command, code], cwd=folder or ROOT, env=self.environment, capture_output=True, text=True, timeout=SECONDS
         )
@@ -239,6 +238,8 @@ class Runner:
             text=True,
             timeout=SECONDS,
         )
+        if shown.startswith("Error: ") and done.returncode == 1:
+            return compare(str(self.block), shown, done.stderr)
         is_refused = done.returncode == HTTP_ERROR and '"status":' in shown  # and meant to be
         if done.returncode and not is_refused:
             return [f"{self.block}: {command!r} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"]

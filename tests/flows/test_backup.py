@@ -32,6 +32,7 @@ def test_a_backup_of_a_running_server_is_brought_back_elsewhere(
         )
     assert restored.returncode == 0, restored.stderr
     assert "SECRET_KEY is not the one of the backup" in restored.stderr
+    assert "DATA_DIR/secret_key" in restored.stderr
     again = run_toolbox("find", "turn a table into JSON", "--json", **elsewhere)
     assert json.loads(again.stdout) == json.loads(found)
 

@@ -35,6 +35,7 @@ def test_a_catalogue_is_imported_reported_found_and_cannot_be_called(database_ur
     assert (again["added"], again["updated"], again["unchanged"], again["embedded"]) == (0, 0, 2, 0)
 
     said = run_toolbox("import", str(file), "--source", "other", DATABASE_URL=database_url).stdout
+    assert said.startswith(f"{file} as import:other: ")
     assert (
         "  name made unique: 2\n    line 1, geo_find_city_3: was 'geo.find city'\n    line 2, geo_find_city_4: " in said
     )

@@ -17,7 +17,7 @@ def test_a_server_with_keys_lets_nobody_in_without_one(serve: Serve, database_ur
         return done.returncode, done.stdout + done.stderr
 
     status, said = find()
-    assert (status, "a key is needed" in said) == (1, True)
+    assert (status, "a key is needed" in said, said.endswith("; commands send the one in API_KEY\n")) == (1, True, True)
     assert find(API_KEY=ADMIN_KEY)[0] == 0
     created = run_toolbox("keys", "create", "ci", DATABASE_URL=database_url)
     secret = created.stdout.strip()

@@ -124,6 +124,10 @@ def test_https_is_served_with_a_certificate_of_ones_own(serve: Serve, data_dir: 
         assert client.post("/mcp/find_tool", json={"query": "reverse a text"}).json()[0]["name"] == "text_reverse"
     found = run_toolbox("tools", "get", "text_reverse", "--json", DATA_DIR=str(data_dir))
     assert json.loads(found.stdout)["name"] == "text_reverse"
+    unknown = run_toolbox("find", "reverse", "--url", server.url)
+    assert unknown.stderr.endswith("; SSL_CERT_FILE names who has signed it\n")
+    trusted = run_toolbox("find", "reverse", "--url", server.url, SSL_CERT_FILE=str(certificate))
+    assert trusted.returncode == 0, trusted.stderr
     asked = run_toolbox("health", PORT=server.url.rpartition(":")[2], **tls)
     assert (asked.returncode, asked.stdout) == (0, "ready\n"), asked.stderr
     nobody = run_toolbox("health", PORT="1")

@@ -319,9 +319,9 @@ class Server:
                 method, path, content=content, headers=headers, timeout=patience or self._client.timeout
             )
         except httpx.HTTPError as error:
-            raise ToolboxError(
-                f"{self._client.base_url} cannot be reached: {str(error) or type(error).__name__}"
-            ) from error
+            reason = str(error) or type(error).__name__
+            hint = "; SSL_CERT_FILE names who has signed it" if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+            raise ToolboxError(f"{self._client.base_url} cannot be reached: {reason}{hint}") from error
 
     def _found(self, answer: httpx.Response) -> httpx.Response:
         problem = _problem(answer)
@@ -342,7 +342,9 @@ class Server:
             )
         if answer.is_error:
             said = f"the server answered {answer.status_code} {answer.reason_phrase}"
-            raise ToolboxError(str(_problem(answer).get("detail", said)))
+            said = str(_problem(answer).get("detail", said))
+            hint = "; commands send the one in API_KEY" if answer.status_code == HTTPStatus.UNAUTHORIZED else ""
+            raise ToolboxError(said + hint)
         return answer
 
 

@@ -109,7 +109,7 @@ def _warn_of_key(manifest: Manifest, settings: Settings) -> None:
     if not set(manifest.key_fingerprints) <= set(fingerprints(settings.secret_keys)):
         click.echo(
             "SECRET_KEY is not the one of the backup: its keys and secrets cannot be used without that "
-            "(SECRET_KEY=new,old opens both)",
+            "(SECRET_KEY=new,old opens both; the embedded PostgreSQL has its own in DATA_DIR/secret_key)",
             err=True,
         )
 

@@ -250,7 +250,8 @@ def show_progress() -> Progress:
 
 def _print_import(report: dict[str, Any]) -> None:
     click.echo(
-        f"{report['file']}: {report['added']} added, {report['updated']} updated, {report['unchanged']} unchanged, "
+        f"{report['file']} as {report['source']}: {report['added']} added, {report['updated']} updated, "
+        f"{report['unchanged']} unchanged, "
         f"{report['embedded']} embedded, {len(report['rejected'])} rejected"
         + (f"; {report['withheld']} wait for approval" if report["withheld"] else "")
     )
