@@ -27,8 +27,8 @@ Channel = Literal["tools", "queue", "clients", "lists", "streams", "secrets", "k
 tools: the catalogue has changed; queue: there is work; clients: one answers or cancels (toolbox.mcp.conversations);
 reload: plugins are read anew (toolbox.reloads);
 lists: a plugin says that what it offers has changed (toolbox.mcp.listening); streams: something was said on one
-(toolbox.mcp.resumption); secrets: one has changed; keys: one was issued, rotated or revoked; upstreams: one was
-configured or read, or is to start or stop; logs: how much is logged.
+(toolbox.mcp.resumption); secrets: one has changed; keys: one was issued, rotated or revoked, in the last case with the
+name of its caller; upstreams: one was configured or read, or is to start or stop; logs: how much is logged.
 """
 
 PREFIX = "toolbox_"

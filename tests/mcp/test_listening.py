@@ -11,7 +11,9 @@ import pytest
 
 from tests.mcp.conftest import META
 from toolbox import ToolContext
-from toolbox.auth.callers import LOCAL
+from toolbox.auth.callers import LOCAL, Caller
+from toolbox.auth.schemas import NewKey
+from toolbox.auth.scopes import LIMITED
 from toolbox.database import open_database
 from toolbox.definitions import ToolDefinition
 from toolbox.mcp.conversations import Conversations
@@ -41,7 +43,7 @@ class Stream:
         self.channel = Channel(self._receive, accepts_stream=True)
         self.work: asyncio.Task[Reply] | None = None
 
-    def listen(self, server: McpServer, **wishes: Any) -> "Stream":
+    def listen(self, server: McpServer, caller: Caller = LOCAL, **wishes: Any) -> "Stream":
         """Listen in the stateless era."""
         params = {"_meta": META, "notifications": wishes}
         message = {"jsonrpc": "2.0", "id": "s", "method": "subscriptions/listen", "params": params}
@@ -51,13 +53,13 @@ class Stream:
             version="2026-07-28",
             method="subscriptions/listen",
         )
-        self.work = asyncio.create_task(exchange(server, LOCAL, head, msgspec.json.encode(message), self.channel))
+        self.work = asyncio.create_task(exchange(server, caller, head, msgspec.json.encode(message), self.channel))
         return self
 
-    def get(self, server: McpServer, session: str | None = None) -> "Stream":
+    def get(self, server: McpServer, session: str | None = None, caller: Caller = LOCAL) -> "Stream":
         """Listen in the handshake era."""
         head = Head(accept="text/event-stream", version="2025-11-25", session=session)
-        self.work = asyncio.create_task(follow(server, LOCAL, head, self.channel))
+        self.work = asyncio.create_task(follow(server, caller, head, self.channel))
         return self
 
     async def next(self) -> Any:
@@ -150,6 +152,26 @@ async def test_a_client_of_the_handshake_era_hears_it_on_a_stream_of_its_own(
     assert await stream.next() == "comment"
     await add_tool(services, "bake", "kitchen")
     assert await stream.next() == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}
+
+
+async def test_streams_end_when_the_key_of_their_caller_is_revoked(
+    replicas: list[Endpoints], services: Services
+) -> None:
+    for name in ("ada", "bob"):
+        await services.keys.issue(NewKey(name=name), LOCAL)
+    ada, bob = (Caller(f"key:{name}", LIMITED) for name in ("ada", "bob"))
+    server = replicas[1].whole
+    ending = [Stream().listen(server, ada, toolsListChanged=True), Stream().get(server, caller=ada)]
+    for stream in ending:
+        await stream.next()
+    await services.keys.revoke("ada", LOCAL)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(stream.work for stream in ending if stream.work))
+    staying = Stream().listen(server, bob, toolsListChanged=True)
+    await staying.next()
+    await services.keys.revoke("ada", LOCAL)
+    await add_tool(services, "bake", "kitchen")
+    assert (await staying.next())["method"] == "notifications/tools/list_changed"
 
 
 async def test_what_changes_no_list_is_not_told(replicas: list[Endpoints], services: Services) -> None:

@@ -13,7 +13,7 @@ import structlog
 from cachebox import LRUCache
 from msgspec import Struct
 
-from toolbox.auth.callers import LOCAL, VISITOR, Caller, limited_to
+from toolbox.auth.callers import LOCAL, VISITOR, Caller, limited_to, name_caller
 from toolbox.auth.key_secrets import KeyDigests, is_secret
 from toolbox.auth.repository import KeyRepository, KnownKey
 from toolbox.auth.scopes import ALL
@@ -182,7 +182,7 @@ def read_credentials(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 
 def _to_caller(key: KnownKey) -> Caller:
-    return limited_to(f"key:{key.name}", key.scopes, key.toolsets)
+    return limited_to(name_caller(key.name), key.scopes, key.toolsets)
 
 
 def _to_time(moment: datetime | None) -> float | None:

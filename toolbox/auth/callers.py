@@ -54,6 +54,11 @@ class Caller(Struct, frozen=True):
         return self.toolsets is None or name in self.toolsets
 
 
+def name_caller(key_name: str) -> str:
+    """What the caller is called who shows a key."""
+    return f"key:{key_name}"
+
+
 def limited_to(name: str, scopes: frozenset[str], toolsets: frozenset[str] | None) -> Caller:
     """A caller; one who is limited to toolsets can read and call, whatever else it was given."""
     return Caller(name, scopes if toolsets is None else scopes & LIMITED, toolsets)

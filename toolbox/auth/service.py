@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from toolbox.audit import AuditEntry, record
-from toolbox.auth.callers import Caller
+from toolbox.auth.callers import Caller, name_caller
 from toolbox.auth.key_secrets import ENDING, KeyDigests, new_secret
 from toolbox.auth.repository import (
     KeyRepository,
@@ -81,6 +81,8 @@ class KeyService:
     async def revoke(self, name: str, caller: Caller) -> None:
         """Let a key work no more, on any replica, from when it hears of it: a moment after this returns.
 
+        Streams on which its caller listens end.
+
         Raises:
             NotFound: There is no such key.
         """
@@ -93,7 +95,7 @@ class KeyService:
                 connection,
                 AuditEntry(caller.name, "key.revoked", "key", name, before, await read_key(connection, name)),
             )
-            await notify(connection, "keys")
+            await notify(connection, "keys", name_caller(name))
 
     async def _hand_out(
         self, connection: Connection, name: str, before: Key | None, action: str, caller: Caller

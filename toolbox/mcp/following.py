@@ -25,7 +25,7 @@ async def follow(server: McpServer, caller: Caller, head: Head, channel: Channel
         session = read_own_session(server.conversations.read_session(head.session), caller)
         read_version(head, session.version)
         if head.last_event_id is None:
-            await _listen(server, session.id, channel)
+            await _listen(server, caller, session.id, channel)
         else:
             await _resume(server, caller, head.last_event_id, channel)
     except ProtocolError as error:
@@ -37,8 +37,8 @@ async def follow(server: McpServer, caller: Caller, head: Head, channel: Channel
     return Reply(HTTPStatus.OK)
 
 
-async def _listen(server: McpServer, session_id: str, channel: Channel) -> None:
-    async with server.conversations.listeners.open(server.endpoint, EVERY_LIST, session_id) as listener:
+async def _listen(server: McpServer, caller: Caller, session_id: str, channel: Channel) -> None:
+    async with server.conversations.listeners.open(server.endpoint, EVERY_LIST, caller.name, session_id) as listener:
         await server.conversations.tune(listener)
         await channel.open()
         async for change in listener.changes():

@@ -53,8 +53,9 @@ class Endpoint(Struct, frozen=True):
 class Listener:
     """One open stream: what has changed for it, since it last heard."""
 
-    def __init__(self, endpoint: Endpoint, wishes: Wishes, session_id: str = "") -> None:
+    def __init__(self, endpoint: Endpoint, wishes: Wishes, caller: str, session_id: str = "") -> None:
         """`session_id` is that of a client of the handshake era, which may wish for more later."""
+        self.caller = caller
         self.endpoint = endpoint
         self.wishes = wishes
         self.wanted = wishes.changes
@@ -65,11 +66,11 @@ class Listener:
         self._is_closed = False
 
     async def changes(self) -> AsyncIterator[str]:
-        """Each change as it comes, until the process ends."""
+        """Each change as it comes, until the process ends, or the caller's key."""
         while not self._is_closed:
             await self._wake.wait()
             self._wake.clear()
-            while self._news:
+            while self._news and not self._is_closed:
                 change = next(iter(self._news))
                 del self._news[change]
                 yield change
@@ -97,13 +98,16 @@ class Listeners:
         self._compare_again = False
         events.subscribe("tools", self._hear_tools)
         events.subscribe("lists", self._hear_lists)
+        events.subscribe("keys", self._hear_keys)
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self._listeners)
 
     @contextlib.asynccontextmanager
-    async def open(self, endpoint: Endpoint, wishes: Wishes, session_id: str = "") -> AsyncIterator[Listener]:
+    async def open(
+        self, endpoint: Endpoint, wishes: Wishes, caller: str, session_id: str = ""
+    ) -> AsyncIterator[Listener]:
         """A listener that hears of every change from now on, while the block runs.
 
         Raises:
@@ -111,7 +115,7 @@ class Listeners:
         """
         if len(self._listeners) >= self._limit:
             raise Overloaded(f"{self._limit} streams are open, which MAX_STREAMS allows; close one, or try again later")
-        listener = Listener(endpoint, wishes, session_id)
+        listener = Listener(endpoint, wishes, caller, session_id)
         self._listeners.add(listener)  # before it reads: what changes meanwhile is compared again
         try:
             if "tools" in listener.wanted:
@@ -147,6 +151,12 @@ class Listeners:
         for listener in self._listeners:  # anything may have changed
             for change in listener.wanted:
                 listener.tell(change)
+
+    def _hear_keys(self, event: Event) -> None:
+        """Who is let in no more hears no more either: the stream ends, and another one is refused."""
+        for listener in self._listeners:
+            if event.payload and listener.caller == event.payload:
+                listener.close()
 
     def _hear_tools(self, _event: Event) -> None:
         """Most changes of the catalogue change no list of tools that anybody sees: compare before telling."""

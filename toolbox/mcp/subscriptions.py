@@ -40,7 +40,7 @@ async def listen(
     if not peer.channel.accepts_stream:
         raise ProtocolError(INVALID_REQUEST, "subscriptions/listen answers with text/event-stream: accept it")
     meta = {SUBSCRIPTION_ID: peer.request_id}
-    async with listeners.open(endpoint, wishes) as listener:
+    async with listeners.open(endpoint, wishes, peer.caller.name) as listener:
         acknowledged = {"_meta": meta, "notifications": wishes}
         await peer.channel.send(encode_notification("notifications/subscriptions/acknowledged", acknowledged))
         async for change in listener.changes():
