@@ -106,3 +106,4 @@ def test_the_command_line_names_who_did_what(database_url: str) -> None:
     listed = json.loads(run_toolbox("audit", "--kind", "source", "--json", DATABASE_URL=database_url).stdout)
     assert {change["caller"] for change in listed} == {ITSELF}
     assert "source.synced" in run_toolbox("audit", DATABASE_URL=database_url).stdout
+    assert "no change is like that" in run_toolbox("audit", "--kind", "nothing", DATABASE_URL=database_url).stdout

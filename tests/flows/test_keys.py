@@ -20,6 +20,7 @@ def test_a_server_with_keys_lets_nobody_in_without_one(serve: Serve, database_ur
     assert (status, "a key is needed" in said, said.endswith("; commands send the one in API_KEY\n")) == (1, True, True)
     assert find(API_KEY=ADMIN_KEY)[0] == 0
     created = run_toolbox("keys", "create", "ci", DATABASE_URL=database_url)
+    assert "the first key: callers without one are refused" in created.stderr
     secret = created.stdout.strip()
     assert (created.returncode, secret[:4]) == (0, "tbx_")
     status, said = find(API_KEY=secret)

@@ -28,6 +28,7 @@ def audit(url: str | None, as_json: bool, limit: int, since: datetime | None, **
     given = {name: value for name, value in wanted.items() if value is not None} | {"limit": limit}
     if since:
         given["since"] = since.replace(tzinfo=UTC)
+    nothing = "no change is like that; without options, all are listed" if len(given) > 1 else "no changes yet"
     found = _ask(url, given) if url else _read_here(given)
     if as_json:
         print_json(found)
@@ -35,7 +36,6 @@ def audit(url: str | None, as_json: bool, limit: int, since: datetime | None, **
     rows = [
         (change["at"], change["caller"], change["action"], change["subject"], _summarize(change)) for change in found
     ]
-    nothing = "no changes yet" if len(given) == 1 else "no change is like that; without options, all are listed"
     print_table(("at", "caller", "action", "subject", "change"), rows, caption=None if rows else nothing)
 
 

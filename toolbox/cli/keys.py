@@ -66,7 +66,10 @@ def create(
     if url:
         _show(_ask(url, "POST", "/admin/keys", IssuedKey, new), as_json)
     else:
-        _show(_work(lambda service, caller: service.issue(new, caller)), as_json)
+        issued, is_first = _work(lambda service, caller: _issue(service, new, caller))
+        _show(issued, as_json)
+        if is_first:
+            click.echo("It is the first key: callers without one are refused now, but for ALLOW_ANONYMOUS.", err=True)
 
 
 @keys.command("list")
@@ -141,6 +144,12 @@ async def _work_on(settings: Settings, work: "Callable[[KeyService, Caller], Awa
     async with open_local_database(settings) as database:
         digests = KeyDigests(*await load_secrets(database, settings.secret_key))
         return await work(KeyService(database, digests), Caller(local_caller(), ALL))
+
+
+async def _issue(service: "KeyService", new: NewKey, caller: Caller) -> tuple[IssuedKey, bool]:
+    """A new key, and whether it is the first that was ever made: that one closes an open server."""
+    issued = await service.issue(new, caller)
+    return issued, len(await service.repository.list_keys()) == 1
 
 
 def _show(issued: IssuedKey, as_json: bool) -> None:
