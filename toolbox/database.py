@@ -73,13 +73,25 @@ class Database:
             DatabaseUnavailable: None became free in time, or PostgreSQL does not answer.
         """
         with _translated_errors():
-            connection = await self._pool.acquire(timeout=self._timeout_seconds)
+            connection = await self._acquire()
         try:
             with _translated_errors():
                 yield connection
         finally:
             with contextlib.suppress(*UNREACHABLE):  # then it is closed, and the pool opens another one
                 await self._pool.release(connection, timeout=RELEASE_SECONDS)
+
+    async def _acquire(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=self._timeout_seconds)
+        except TimeoutError as error:
+            use = self.pool_use
+            if use.used < use.maximum:  # then it was to be opened, and PostgreSQL does not answer
+                raise
+            raise DatabaseUnavailable(
+                f"no connection of the pool became free within {self._timeout_seconds:g} s: "
+                f"all {use.maximum} are in use, and DB_MAX_OVERFLOW allows more"
+            ) from error
 
     @property
     def pool_use(self) -> PoolUse:

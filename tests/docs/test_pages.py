@@ -238,8 +238,6 @@ class Runner:
             text=True,
             timeout=SECONDS,
         )
-        if shown.startswith("Error: ") and done.returncode == 1:
-            return compare(str(self.block), shown, done.stderr)
         is_refused = done.returncode == HTTP_ERROR and '"status":' in shown  # and meant to be
         if done.returncode and not is_refused:
             return [f"{self.block}: {command!r} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"]
