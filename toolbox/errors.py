@@ -52,6 +52,11 @@ class ToolboxError(Exception):
         self.message = message
         self.details = details
 
+    @property
+    def for_callers(self) -> str:
+        """What callers are told: the message, unless it tells of our insides."""
+        return self.message
+
 
 class InvalidRequest(ToolboxError):
     """The request cannot be understood; the message says which part."""
@@ -228,6 +233,11 @@ class DatabaseUnavailable(ToolboxError):
 
     code = "database_unavailable"
     status = 503
+
+    @property
+    def for_callers(self) -> str:
+        """Not the message, in which are addresses, paths and names of roles."""
+        return "the database cannot be reached at the moment; try again"
 
 
 class EmbeddingError(ToolboxError):

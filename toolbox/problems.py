@@ -17,7 +17,7 @@ from litestar.exceptions import HTTPException, InternalServerException, Serializ
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import UNSET, Meta, UnsetType
 
-from toolbox.errors import FAULT, RateLimited, ToolboxError, Violation
+from toolbox.errors import FAULT, DatabaseUnavailable, RateLimited, ToolboxError, Violation
 from toolbox.metrics import TOO_LARGE
 from toolbox.plain_words import find_choices, say_plainly
 from toolbox.request_context import explain
@@ -61,6 +61,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     """The answer for any exception that a handler or the framework raised."""
     if isinstance(error, ToolboxError) and error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _answer(request, error.status, error.code, error.message, error.details, _headers(request, error))
+    if isinstance(error, DatabaseUnavailable):
+        return _answer_without_database(request, error)
     if isinstance(error, ToolboxError) and error.status in ELSEWHERE:
         headers = {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
         return _answer(request, error.status, error.code, error.message, headers=headers)
@@ -80,6 +82,14 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     logger.error("a request failed", path=request.url.path, error_id=error_id, exc_info=error)
     detail = explain(error)
     return _answer(request, 500, "internal", f"{FAULT}: {detail}" if detail else FAULT, {"error_id": error_id})
+
+
+def _answer_without_database(request: Request[Any, Any, Any], error: DatabaseUnavailable) -> Response[bytes]:
+    error_id = uuid4().hex
+    logger.warning("a request needs the database", reason=error.message, error_id=error_id)
+    detail = explain(error)
+    said = f"{error.for_callers}: {detail}" if detail else error.for_callers
+    return _answer(request, error.status, error.code, said, {"error_id": error_id}, {"Retry-After": "1"})
 
 
 def _answer(

@@ -14,6 +14,8 @@ from tests.conftest import BASE_URL, wait_until_ready
 from toolbox import hookimpl, prompt, tool
 from toolbox.app import create_app
 from toolbox.auth.authentication import Authenticator
+from toolbox.database import Database
+from toolbox.errors import DatabaseUnavailable
 from toolbox.mcp.methods import McpServer
 from toolbox.settings import Settings
 
@@ -75,6 +77,28 @@ async def test_a_layer_around_the_application_that_fails_says_no_more(
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert len(problem["error_id"]) == 32
     assert ("RuntimeError: swordfish" in answer.text) is debug
+
+
+@pytest.mark.parametrize("debug", [False, True])
+async def test_a_database_that_is_away_is_not_described(
+    debug: bool, settings: Settings, make_plugins: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise DatabaseUnavailable("PostgreSQL cannot be used: host=10.0.0.5, /run/postgres, role swordfish")
+
+    app = create_app(structs.replace(settings, debug=debug), make_plugins(demo=[shout]))
+    async with AsyncTestClient(app, base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        monkeypatch.setattr(Database, "fetch", fail)
+        answer = await client.get("/categories", headers=ADMIN)
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (
+        503,
+        "database_unavailable",
+        "1",
+    )
+    assert len(answer.json()["error_id"]) == 32
+    for inside in ("10.0.0.5", "/run/postgres", "swordfish"):
+        assert (inside in answer.text) is debug
 
 
 @pytest.mark.parametrize("debug", [False, True])

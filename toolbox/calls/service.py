@@ -278,7 +278,7 @@ class CallService:
         except (MissingCapability, InputRequired, TaskRequired):
             raise
         except ToolboxError as error:
-            raise ToolError(f"{tool_name}: {error.message}") from error
+            raise ToolError(f"{tool_name}: {error.for_callers}") from error
         if called.result is None or not called.success:
             raise ToolError(f"{tool_name}: {called.outcome.error_message or 'it failed and did not say why'}")
         return called.result

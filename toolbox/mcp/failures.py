@@ -31,7 +31,7 @@ def to_protocol_error(error: Exception) -> ProtocolError:
     data = {"error_id": error_id}
     if isinstance(error, DatabaseUnavailable):
         logger.warning("a request needs the database", reason=error.message, error_id=error_id)
-        said = "the catalogue cannot be reached at the moment; try again"
+        said = error.for_callers
     else:
         logger.error("a request failed", error_id=error_id, exc_info=error)
         said = FAULT

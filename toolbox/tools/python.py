@@ -89,7 +89,7 @@ class PythonKind:
         try:
             await self._audit(context, tool.function)
         except ToolboxError as error:
-            raise ToolError(f"it did not run, because that cannot be written down: {error.message}") from error
+            raise ToolError(f"it did not run, because that cannot be written down: {error.for_callers}") from error
         if function is None:
             return await self._run_apart(tool, arguments, context)
         if inspect.iscoroutinefunction(function):
