@@ -24,8 +24,9 @@ kept = [Knot()]
 settle()
 assert before() is None, "what nobody has any more when it settles is thrown away"
 assert gc.get_freeze_count() > 1000, "what there is then is looked at no more"
-after = weakref.ref(Knot())
-while after() is not None and len(kept) < 1_000_001:
+gone = []
+after = weakref.ref(Knot(), gone.append)  # to ask it would be to hold what it refers to
+while not gone and len(kept) < 1_000_001:
     kept.append([])  # each is one more for the collector to look at
 assert len(kept) > 700, "it lets more come together than Python lets it"
 assert len(kept) < 1_000_000, "and what is made later is thrown away as ever"
