@@ -138,7 +138,7 @@ def _describe(document: Document, page: Page, kept: Document, hide: Hide, proble
     wanted = "The next ones" if page.end < page.total else "All of it"
     note += (
         f' {wanted}: read the resource {following.uri}, or run the tool "read_result" with this "uri" (through'
-        " call_tool, where that is listed)."
+        ' call_tool, where that is listed); over REST, GET "path".'
     )
     return More(
         shown=page.end - page.offset,
