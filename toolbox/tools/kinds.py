@@ -4,6 +4,7 @@ A stored tool has an implementation, a JSON object whose `kind` says who can run
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -12,7 +13,7 @@ from msgspec import Meta, Struct
 
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import InvalidDefinition
-from toolbox.plain_words import find_choices, say_plainly
+from toolbox.plain_words import locate
 from toolbox.tools.base import Tool
 from toolbox.tools.validity import check_definition, check_extent
 
@@ -116,10 +117,9 @@ def read_implementation(shape: type[I], implementation: Mapping[str, Any]) -> I:
     try:
         return msgspec.convert(dict(implementation), shape)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at ")
-        pointer = path.strip("`").removeprefix("$").replace(".", "/").replace("[", "/").replace("]", "")
-        choices = find_choices(shape, path.strip("`").removeprefix("$.")) if message.startswith("Invalid enum") else ()
-        raise InvalidDefinition(f"implementation{pointer}: {say_plainly(message, choices)}") from error
+        path, said = locate(error, shape)
+        pointer = "/".join(["implementation", *re.findall(r"[^.\[\]]+", path)])
+        raise InvalidDefinition(f"{pointer}: {said}") from error
 
 
 def fingerprint(definition: ToolDefinition, implementation: Mapping[str, Any] | None = None) -> bytes:
