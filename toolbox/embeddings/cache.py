@@ -9,7 +9,7 @@ import cachebox
 import numpy
 from msgspec import Meta, Struct
 
-from toolbox.embeddings.base import Embedder, Purpose
+from toolbox.embeddings.base import Embedder, Purpose, known_words
 from toolbox.embeddings.shared import SharedEmbeddings
 from toolbox.errors import EmbeddingError
 from toolbox.metrics import CACHE
@@ -96,6 +96,10 @@ class CachedEmbedder:
         if len(texts) == 1:
             return vectors[texts[0]][numpy.newaxis]
         return numpy.array([vectors[text] for text in texts], numpy.float32).reshape(len(texts), self.dimensions)
+
+    async def known_words(self, words: Sequence[str]) -> set[str]:
+        """Those that the embedder says its model knows; see KnowsWords."""
+        return await known_words(self._embedder, words)
 
     async def close(self) -> None:
         """End what is under way; whoever still waits gets an EmbeddingError."""

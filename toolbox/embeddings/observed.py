@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from toolbox.embeddings.base import Embedder, Purpose
+from toolbox.embeddings.base import Embedder, Purpose, known_words
 from toolbox.metrics import EMBEDDED, EMBEDDING_SECONDS
 from toolbox.telemetry import span
 
@@ -40,3 +40,7 @@ class ObservedEmbedder:
         finally:
             EMBEDDED[purpose, result].inc(len(texts))
             EMBEDDING_SECONDS[(purpose,)].observe(time.perf_counter() - start)
+
+    async def known_words(self, words: Sequence[str]) -> set[str]:
+        """Those that the embedder says its model knows; see KnowsWords."""
+        return await known_words(self._embedder, words)

@@ -87,6 +87,18 @@ class OnnxEmbedder:
             await asyncio.gather(*(run(batch.encode, few) for few in batch.runs[start : start + side_by_side]))
         return batch.vectors
 
+    async def known_words(self, words: Sequence[str]) -> set[str]:
+        """Those that are one token of the model; see KnowsWords.
+
+        Raises:
+            EmbeddingError: The model cannot be loaded; the next call tries again.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._known_words, words)
+
+    def _known_words(self, words: Sequence[str]) -> set[str]:
+        encoder = self._load()
+        return {word for word in words if encoder.is_whole(word)}
+
     def _begin(self, texts: Sequence[str], purpose: Purpose) -> "_Batch":
         """Tokenize all, and do the first run at once: a query goes to another thread and back only once."""
         encoder, prefix, limit = self._load(), self._prefixes[purpose], self._max_tokens[purpose]
@@ -176,6 +188,11 @@ class _Encoder:
         encoding.truncate(max_tokens - self._special_tokens)
         ids: list[int] = self._tokenizer.post_process(encoding).ids
         return ids
+
+    def is_whole(self, word: str) -> bool:
+        """Whether a word is one token: itself, perhaps with the mark of a word's begin."""
+        tokens: list[str] = self._tokenizer.encode(word, add_special_tokens=False).tokens
+        return [token.lstrip("\u2581\u0120") for token in tokens] == [word]
 
     def encode(self, texts: list[list[int]]) -> "Vectors":
         """The vectors of tokenized texts: the mean over each text's tokens, scaled to length 1."""

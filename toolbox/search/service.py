@@ -4,6 +4,7 @@ Vector search alone misses names and rare words, word search alone misses meanin
 candidates, both scores are computed for all of these, and the sum of the z-scores decides (docs/search.md).
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import structlog
 from msgspec import Struct
 
 from toolbox.database import Database
-from toolbox.embeddings.base import Embedder
+from toolbox.embeddings.base import Embedder, known_words
 from toolbox.errors import EmbeddingError, NotFound, ToolNotFound
 from toolbox.index.embeddings import Model
 from toolbox.index.fields import split_name
@@ -25,7 +26,7 @@ from toolbox.search.duplicates import Duplicate, find_duplicates
 from toolbox.search.explanation import Explanation, Searched, explain
 from toolbox.search.ranking import Calibration, Ranking, Scores, similarities
 from toolbox.search.savings import Savings
-from toolbox.search.spelling import Spelling
+from toolbox.search.spelling import Spelling, correct
 from toolbox.search.statement import Wanted, build_statement
 from toolbox.telemetry import span
 from toolbox.tools.repository import COLUMNS, StoredTool, ToolFilter, ToolRepository, to_tool
@@ -108,7 +109,7 @@ class SearchService:
         start = time.perf_counter()
         embed = self.embed  # the same one all along, also if another takes its place meanwhile
         with span("find spelling"):
-            corrected = await self._correct(query.text)
+            corrected = await self._correct(query.text, embed)
         clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
         begun = time.perf_counter()
         with span("find embedding") as stage:
@@ -199,11 +200,16 @@ class SearchService:
             raise NotFound("there is no embedding model here, so nothing can be compared")
         return await find_duplicates(self._database, self.embed[0], least=least, report=report)
 
-    async def _correct(self, text: str) -> str | None:
+    async def _correct(self, text: str, embed: tuple[Model, Embedder] | None) -> str | None:
         """The text with the words that were probably meant, if there are any."""
         if not self._ranking.corrections:
             return None
-        return (await self._spelling.vocabulary()).correct(text)
+        meant = (await self._spelling.vocabulary()).corrections(text)
+        if meant and embed:
+            with contextlib.suppress(EmbeddingError):  # embedding the query says so
+                for word in await known_words(embed[1], list(meant)):
+                    del meant[word]
+        return correct(text, meant) if meant else None
 
     def _stems(self, query: SearchQuery, corrected: str | None) -> dict[str, float]:
         """The stems to look for, with their weights: what was meant counts beside what was written."""

@@ -3,13 +3,14 @@
 A word that no tool uses costs a search twice: it matches nothing, and the embedding model reads it as fragments. So it
 is held against the catalogue's own words with one letter more, fewer, changed, or two swapped (Norvig, "How to Write a
 Spelling Corrector", 2007). What comes of it is used beside what was written, never in its place: it may be a name.
+Words that the embedding model reads whole stay as they are: they are words, though no tool uses them.
 """
 
 import asyncio
 import re
 import string
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from toolbox.database import Database
 from toolbox.index.lexemes import MAX_SPELLED, MIN_SPELLED, spellings
@@ -42,15 +43,14 @@ class Vocabulary:
             self._stems.add(stem)
         self._remembered.clear()
 
-    def correct(self, text: str) -> str | None:
-        """The text with its misspelled words corrected, or None where there is none."""
-        corrected = _LETTERS.sub(lambda match: self._correct_word(match.group()) or match.group(), text)
-        return corrected if corrected != text else None
+    def corrections(self, text: str) -> dict[str, str]:
+        """What was probably meant, by each word of the text, in lower case, that is not known but near one that is."""
+        words = dict.fromkeys(word.lower() for word in _LETTERS.findall(text))
+        return {word: meant for word in words if (meant := self._correct_word(word))}
 
-    def _correct_word(self, written: str) -> str | None:
-        if not MIN_SPELLED <= len(written) <= MAX_SPELLED:
+    def _correct_word(self, word: str) -> str | None:
+        if not MIN_SPELLED <= len(word) <= MAX_SPELLED:
             return None
-        word = written.lower()
         if word not in self._remembered:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
@@ -63,6 +63,11 @@ class Vocabulary:
             return None
         near = {other: self._tools[other] for other in _one_edit_away(word) if other in self._tools}
         return max(near, key=lambda other: (_likelihood(word, other, near[other]), other), default=None)
+
+
+def correct(text: str, corrections: Mapping[str, str]) -> str:
+    """The text with what was meant in place of what was written."""
+    return _LETTERS.sub(lambda match: corrections.get(match.group().lower(), match.group()), text)
 
 
 def _likelihood(written: str, meant: str, tools: int) -> float:
