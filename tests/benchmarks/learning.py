@@ -1,6 +1,6 @@
 """How much search learns from use: part of a set's queries replayed as use over HTTP, and others measured.
 
-    .dev/run python tests/benchmarks/learning.py TOOLS.jsonl QUERIES.jsonl [--uses 3] [--most 1500]
+    .dev/run python tests/benchmarks/learning.py TOOLS.jsonl QUERIES.jsonl [--uses 3] [--most 1500] [--seed 7]
 
 Each query that is replayed is a find, then a call of the tool that is right, as one caller. Imported tools have no
 implementation, so a plugin of this script's own offers them, each answering "done". Afterwards one caller makes 10,000
@@ -69,9 +69,10 @@ async def main() -> None:
     parser.add_argument("queries", type=Path)
     parser.add_argument("--uses", type=int, default=3, help="uses of each tool")
     parser.add_argument("--most", type=int, default=1500, help="queries that are measured, drawn by chance")
+    parser.add_argument("--seed", type=int, default=7, help="which queries are use is drawn by it")
     arguments = parser.parse_args()
     plugins, queries = read(arguments.tools, arguments.queries)
-    used, asked = split(queries, arguments.uses, arguments.most)
+    used, asked = split(queries, arguments.uses, arguments.most, arguments.seed)
     with TemporaryDirectory(prefix="tbx-") as folder, contextlib.ExitStack() as stack:
         Path(folder).chmod(0o755)  # noqa: ASYNC240 - as root, PostgreSQL runs as somebody else
         data = Path(folder) / "data"
@@ -139,9 +140,9 @@ def read(tools: Path, queries: Path) -> tuple[Plugins, list[Query]]:
     return plugins, [query for query in asked if not query.relevant & lost]
 
 
-def split(queries: Sequence[Query], uses: int, most: int) -> tuple[list[tuple[Query, str]], list[Query]]:
+def split(queries: Sequence[Query], uses: int, most: int, seed: int) -> tuple[list[tuple[Query, str]], list[Query]]:
     """Some queries of each tool as use, and others to ask."""
-    chance = random.Random(7)
+    chance = random.Random(seed)
     by_tool: defaultdict[str, list[Query]] = defaultdict(list)
     for query in queries:
         for name in sorted(query.relevant):

@@ -28,11 +28,13 @@ QUORUM = 2
 """So many callers must have used a tool before it is lifted for others: one alone moves only their own searches."""
 NEAR_USES = 900
 """How many uses for the nearest queries are looked at: the more, the less one caller can push others out of it."""
-POWER_OF_VARIETY = 1.5
+POWER_OF_VARIETY = 2.0
 """The mean of a caller's uses is divided by this power of the length of their mean vector, 1 where all are the same."""
 USE_HALF_LIFE_DAYS = 90.0
-EXPECTED_USE = 1.1
-"""What a use is like, in deviations, of a tool that is found but not right; and one more per point of its score."""
+EXPECTED_USE = 2.2
+"""What a use is like, in deviations, of a tool that may as well be right as not; and one more per point of its score."""
+SURE_SCORE = 3.0
+"""A score that weakens what use says to 1/e: the surer search is of a tool, the less its use tells."""
 LEAST_LIFT = -1.0
 
 
@@ -45,9 +47,9 @@ class Ranking(Struct, frozen=True):
     """Of the words that were probably meant, beside those that were written."""
     names: bool = True
     """Whether names that the query spells out come first."""
-    uses: float = 0.6
-    """Of what was used for queries like this one, beyond what the score lets expect: half of it after one use, three
-    quarters after three."""
+    uses: float = 0.7
+    """Of what was used for queries like this one, beyond what the score lets expect, where that is 0: half of it after
+    one use, three quarters after three."""
 
 
 class Scores(Struct, frozen=True):

@@ -21,6 +21,7 @@ from toolbox.search.ranking import (
     NEAR_USES,
     POWER_OF_VARIETY,
     QUORUM,
+    SURE_SCORE,
     USE_HALF_LIFE_DAYS,
     Calibration,
     Ranking,
@@ -309,19 +310,29 @@ def _cosine(model: Model, vectors: str) -> str:
 
 
 def _fused(weight: str, clauses: float, *, explain: bool) -> str:
-    score = f"{weight} * {_z('cosine')} + (1 - {weight}) * {_z('text_score')}"
-    if clauses:
-        score += f" + {clauses} * ({weight} * {_z('clause_cosine')} + (1 - {weight}) * {_z('clause_text')})"
+    stages = _stages(weight, clauses)
     return f"""
         fused as materialized (
-            select scored.*, {score} as base {_explained(weight, clauses) if explain else ""} from scored
+            select scored.*, {" + ".join(f"{share} * {_z(column)}" for column, share in stages.items())} as base
+                {_explained(stages) if explain else ""}
+            from scored
         )"""
+
+
+def _stages(weight: str, clauses: float) -> dict[str, str]:
+    """What each score weighs. A whole query and its best clause weigh as much together as one without clauses."""
+    whole, part = 1 / (1 + clauses), clauses / (1 + clauses)
+    stages = {"cosine": f"{whole} * {weight}", "text_score": f"{whole} * (1 - {weight})"}
+    if clauses:
+        stages |= {"clause_cosine": f"{part} * {weight}", "clause_text": f"{part} * (1 - {weight})"}
+    return stages
 
 
 def _lifted(ranking: Ranking, *, explain: bool) -> str:
     """What use says beyond what the score lets expect; nothing of a tool that was not used."""
     beyond = f"use_likeness - {EXPECTED_USE} - greatest(base, 0)"
-    lift = f"greatest({LEAST_LIFT}, {ranking.uses} * uses / (uses + 1.0) * ({beyond}))"
+    share = f"{ranking.uses} * uses / (uses + 1.0) * exp(- greatest(base, 0) / {SURE_SCORE})"
+    lift = f"greatest({LEAST_LIFT}, {share} * ({beyond}))"
     explained = (
         ", use_likeness as use_score, lift as use_adds, rank() over (order by use_likeness desc nulls last) as use_rank"
     )
@@ -337,11 +348,8 @@ def _z(column: str) -> str:
     return f"coalesce(({column} - avg({column}) over ()) / nullif(stddev_pop({column}) over (), 0), 0)"
 
 
-def _explained(weight: str, clauses: float) -> str:
+def _explained(stages: Mapping[str, str]) -> str:
     """What each stage adds, and the rank it would give."""
-    stages = {"cosine": weight, "text_score": f"(1 - {weight})"}
-    if clauses:
-        stages |= {"clause_cosine": f"{clauses} * {weight}", "clause_text": f"{clauses} * (1 - {weight})"}
     columns = [
         f"{column} as {column}_score, {share} * {_z(column)} as {column}_adds, "
         f"rank() over (order by {column} desc nulls last) as {column}_rank"
