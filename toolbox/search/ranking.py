@@ -47,9 +47,9 @@ class Ranking(Struct, frozen=True):
     """Of the words that were probably meant, beside those that were written."""
     names: bool = True
     """Whether names that the query spells out come first."""
-    uses: float = 0.7
-    """Of what was used for queries like this one, beyond what the score lets expect, where that is 0: half of it after
-    one use, three quarters after three."""
+    uses: float = 0.9
+    """Of what was used for queries like this one, beyond what the score lets expect, where that is 0: a third of it after
+    one use, three fifths after three."""
 
 
 class Scores(Struct, frozen=True):

@@ -331,7 +331,7 @@ def _stages(weight: str, clauses: float) -> dict[str, str]:
 def _lifted(ranking: Ranking, *, explain: bool) -> str:
     """What use says beyond what the score lets expect; nothing of a tool that was not used."""
     beyond = f"use_likeness - {EXPECTED_USE} - greatest(base, 0)"
-    share = f"{ranking.uses} * uses / (uses + 1.0) * exp(- greatest(base, 0) / {SURE_SCORE})"
+    share = f"{ranking.uses} * uses / (uses + 2.0) * exp(- greatest(base, 0) / {SURE_SCORE})"
     lift = f"greatest({LEAST_LIFT}, {share} * ({beyond}))"
     explained = (
         ", use_likeness as use_score, lift as use_adds, rank() over (order by use_likeness desc nulls last) as use_rank"
