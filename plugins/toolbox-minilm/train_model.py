@@ -32,6 +32,8 @@ How it is trained, and why so:
   tools of all others (multiple negatives ranking, arXiv 1705.00652) and from mined ones.
 - **Beside words.** Half of the loss is that of the cosines alone, half that of the cosines and the BM25 scores added up
   as search does: there the vectors learn what words do not find already (CLEAR, arXiv 2004.13969).
+- **Queries for one tool are alike.** A smaller part of the loss is how far a query is from another one for its tool,
+  among those for others: search learns from use by comparing queries, and finds tools a little better as well.
 - **Mined negatives** are the wrong tools that the untrained model and words together like best, but none whose text
   says nearly the same as the right one's: those are often right too.
 - **Catalogues without queries** lend their own sentences: the first one of a description is the query, and the text of
@@ -80,6 +82,18 @@ TRAINING_SETS = (
     "googleapis",
     "real_mcp",
     "invented",
+    "market_1",
+    "market_2",
+    "market_3",
+    "enterprise",
+    "assistants",
+    "servers",
+    "functions",
+    "developers",
+    "business",
+    "agents",
+    "rivals",
+    "public",
 )
 MOST_TOKENS = 96
 """Of a text in training: most have fewer."""
@@ -94,6 +108,8 @@ SHARPNESS = 20.0
 """What cosines are multiplied by before the softmax."""
 WORDS = 1.2
 """What a deviation of BM25 adds to that: search gives it two thirds of the weight of one of the cosine, about 0.09."""
+ALIKE = 0.3
+"""What it weighs that queries for one tool are alike, where finding the tool weighs 1."""
 JOINED = 0.15
 """The share of queries that are joined to another one."""
 CANDIDATES = 20
@@ -193,6 +209,7 @@ class ToolSet(NamedTuple):
     same: list[int]
     words: Words
     pairs: list[Pair]
+    by_tool: dict[int, list[Pair]]
 
 
 class Encoder:
@@ -268,7 +285,10 @@ def read_set(folder: Path, encoder: Encoder, mined: Path | None) -> ToolSet:
     if mined and kept:
         mined.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps([pair._replace(relevant=sorted(pair.relevant)) for pair in pairs]))
-    return ToolSet(folder.name, tools, same, words, pairs)
+    by_tool = defaultdict[int, list[Pair]](list)
+    for pair in pairs:
+        by_tool[pair.tool].append(pair)
+    return ToolSet(folder.name, tools, same, words, pairs, by_tool)
 
 
 def read_queries(files: Sequence[Path], numbers: dict[str, int]) -> Iterator[Asked]:
@@ -322,7 +342,8 @@ def train(encoder: Encoder, sets: Sequence[ToolSet], steps: int, seed: int, chec
     parts = (model, optimizer, schedule)
     done = load(checkpoint, parts) if checkpoint.exists() else 0
     for step in range(done, steps):
-        loss = loss_of(encoder, *draw(sets, random.Random(f"{seed} {step}")))  # noqa: S311
+        batch = draw(sets, random.Random(f"{seed} {step}"))  # noqa: S311
+        loss = loss_of(encoder, batch) + ALIKE * loss_of_alike(encoder, batch.alike)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
@@ -347,13 +368,24 @@ def load(checkpoint: Path, parts: Sequence[Any]) -> int:
     return int(done)
 
 
-def draw(sets: Sequence[ToolSet], chance: random.Random) -> tuple[ToolSet, list[Pair], list[int]]:
-    """A set, a batch of its pairs, and the tools for these: the right ones, and mined negatives for each."""
+class Batch(NamedTuple):
+    """Pairs of one set, their tools (the right ones, and mined negatives for each), and queries for the same tool."""
+
+    chosen: ToolSet
+    pairs: list[Pair]
+    tools: list[int]
+    alike: list[tuple[Pair, Pair]]
+
+
+def draw(sets: Sequence[ToolSet], chance: random.Random) -> Batch:
+    """A batch of any of the sets."""
     (chosen,) = chance.choices(sets, [len(each.pairs) ** 0.5 for each in sets])
     pairs = chance.sample(chosen.pairs, min(BATCH, len(chosen.pairs)))
     pairs = [join(pair, chance.choice(chosen.pairs)) if chance.random() < JOINED else pair for pair in pairs]
     negatives = [tool for pair in pairs for tool in chance.sample(pair.negatives, min(DRAWN, len(pair.negatives)))]
-    return chosen, pairs, sorted({*(pair.tool for pair in pairs), *negatives})
+    others = [[other for other in chosen.by_tool[pair.tool] if other.text != pair.text] for pair in pairs]
+    alike = [(pair, chance.choice(found)) for pair, found in zip(pairs, others, strict=True) if found]
+    return Batch(chosen, pairs, sorted({*(pair.tool for pair in pairs), *negatives}), alike)
 
 
 def join(pair: Pair, other: Pair) -> Pair:
@@ -362,8 +394,9 @@ def join(pair: Pair, other: Pair) -> Pair:
     return pair._replace(text=text, relevant=pair.relevant | other.relevant)
 
 
-def loss_of(encoder: Encoder, chosen: ToolSet, pairs: list[Pair], tools: list[int]) -> torch.Tensor:
+def loss_of(encoder: Encoder, batch: Batch) -> torch.Tensor:
     """How far each query is from finding its tool first; its other right tools neither count for nor against it."""
+    chosen, pairs, tools, _ = batch
     queries = encoder.encode(encoder.tokenize([pair.text for pair in pairs]))
     cosines = queries @ encoder.encode([chosen.tools[tool] for tool in tools]).T
     columns = torch.tensor([tools.index(pair.tool) for pair in pairs])
@@ -375,6 +408,23 @@ def loss_of(encoder: Encoder, chosen: ToolSet, pairs: list[Pair], tools: list[in
     deviations = torch.tensor([[pair.deviation] for pair in pairs])
     meaning = (SHARPNESS * cosines).masked_fill(others, -math.inf)
     return (cross_entropy(meaning, columns) + cross_entropy(meaning + WORDS * words / deviations, columns)) / 2
+
+
+def loss_of_alike(encoder: Encoder, alike: list[tuple[Pair, Pair]]) -> torch.Tensor:
+    """How far each query is from finding the one that is for the same tool first, among those for others."""
+    if len(alike) < 2:
+        return torch.zeros(())
+    first, second = (
+        encoder.encode(encoder.tokenize([pair.text for pair in half])) for half in zip(*alike, strict=True)
+    )
+    others = torch.tensor(
+        [
+            [row != column and not pair.relevant.isdisjoint(other.relevant) for column, (_, other) in enumerate(alike)]
+            for row, (pair, _) in enumerate(alike)
+        ]
+    )
+    cosines = (SHARPNESS * first @ second.T).masked_fill(others, -math.inf)
+    return cross_entropy(cosines, torch.arange(len(alike)))
 
 
 if __name__ == "__main__":
