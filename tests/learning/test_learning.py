@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from msgspec import structs
 
+from tests.conftest import running
 from toolbox import ToolError
+from toolbox.app import create_app
 from toolbox.auth.callers import Caller
 from toolbox.auth.scopes import ALL
 from toolbox.calls.service import CallRequest
@@ -18,7 +21,7 @@ from toolbox.plugins import Plugins
 from toolbox.search.ranking import Ranking
 from toolbox.search.service import SearchQuery, SearchService, ToolMatch
 from toolbox.services import Services, open_services
-from toolbox.settings import Settings
+from toolbox.settings import Secret, Settings
 from toolbox.tools.repository import ToolFilter
 
 QUERY = "what should I wear tomorrow"
@@ -115,6 +118,45 @@ async def test_one_callers_wrong_uses_count_no_more_than_what_a_second_confirms(
     await use(start, "demo_forecast", "mallory", query=LIKE_IT)
     async with start() as services:
         assert lift_of(await find(services, LIKE_IT, "bob"), "demo_forecast") <= confirmed_by_one
+
+
+async def use_over_rest(client: httpx.AsyncClient, query: str, key: str | None) -> None:
+    headers = {"X-API-Key": key} if key else {}
+    found = await client.post("/mcp/find_tool", json={"query": query}, headers=headers)
+    assert "demo_forecast" in [match["name"] for match in found.json()]
+    called = await client.post("/mcp/call_tool", json={"tool_name": "demo_forecast", "arguments": {}}, headers=headers)
+    assert called.json()["success"]
+
+
+async def lift_over_rest(client: httpx.AsyncClient, key: str | None) -> float:
+    headers = {"X-API-Key": key} if key else {}
+    found = await client.post("/mcp/find_tool", json={"query": LIKE_IT, "explain": True}, headers=headers)
+    (match,) = [match for match in found.json() if match["name"] == "demo_forecast"]
+    lift: float = match["explanation"]["use"]["adds"]
+    return lift
+
+
+async def test_strangers_teach_nothing_and_profit_from_what_others_have_used(
+    settings: Settings, plugins: Plugins, start: Callable[..., Any]
+) -> None:
+    async with running(create_app(settings, plugins)) as client:  # no key was ever made: all are this machine's owner
+        await use_over_rest(client, QUERY, None)
+    async with running(create_app(settings, plugins)) as client:
+        assert await lift_over_rest(client, None) > 0
+
+    public = structs.replace(settings, api_key=Secret("the key of the operator"), allow_anonymous=True)
+    async with running(create_app(public, plugins)) as client:
+        assert await lift_over_rest(client, None) == 0  # the owner had no other name
+        for query in (QUERY, LIKE_IT):
+            await use_over_rest(client, query, None)
+    async with start() as services:
+        assert len(await services.database.fetch("select * from uses")) == 1
+    async with running(create_app(public, plugins)) as client:
+        assert await lift_over_rest(client, None) == 0
+        assert await lift_over_rest(client, "the key of the operator") == 0
+        await use_over_rest(client, QUERY, "the key of the operator")
+    async with running(create_app(public, plugins)) as client:
+        assert await lift_over_rest(client, None) > 0
 
 
 async def test_a_call_that_failed_teaches_nothing(start: Callable[..., Any]) -> None:

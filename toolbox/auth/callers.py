@@ -15,6 +15,8 @@ class Caller(Struct, frozen=True):
     toolsets: frozenset[str] | None = None
     """The toolsets whose tools it sees and calls; None: all tools."""
     is_anonymous: bool = False
+    is_anybody: bool = False
+    """Whether many, who do not know of each other, come under this name."""
 
     @property
     def reads_all(self) -> bool:
@@ -25,6 +27,11 @@ class Caller(Struct, frozen=True):
     def owner(self) -> str | None:
         """Whose calls, results and tasks it may read; None: everybody's."""
         return None if self.reads_all else self.name
+
+    @property
+    def learner(self) -> str:
+        """For whom search learns from what it uses; for nobody (an empty name) where it may be anybody."""
+        return "" if self.is_anybody else self.name
 
     @property
     def within(self) -> tuple[str, ...] | None:
@@ -67,7 +74,7 @@ def limited_to(name: str, scopes: frozenset[str], toolsets: frozenset[str] | Non
 LOCAL = Caller(ANONYMOUS, ALL, is_anonymous=True)
 """Whoever uses this machine, where nothing is configured; also the command line, which has the database itself."""
 
-VISITOR = Caller(ANONYMOUS, LIMITED, is_anonymous=True)
+VISITOR = Caller(ANONYMOUS, LIMITED, is_anonymous=True, is_anybody=True)
 """Whoever comes without a key, where the operator allows that."""
 
 NOBODY = Caller("nobody", frozenset(), frozenset())

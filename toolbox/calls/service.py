@@ -216,8 +216,8 @@ class CallService:
         excerpt = await self._shorten(tool, request, outcome, execution_id)
         if excerpt and any(document.id == execution_id for document in excerpt.documents):
             done = structs.replace(done, result=None)  # it is kept whole already, and read from there
-        if self._recorder and done.success:
-            self._recorder.called(request.caller.name, tool.name)
+        if self._recorder and done.success and request.caller.learner:
+            self._recorder.called(request.caller.learner, tool.name)
         is_recorded = True
         if durable:
             is_recorded = await self._history.write(done)

@@ -69,7 +69,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
             self.explain,
             self.offset,
-            caller.name if settings.learn_from_use else None,
+            caller.learner if settings.learn_from_use else None,
         )
 
 

@@ -50,7 +50,7 @@ class SearchQuery(Struct, frozen=True):
     offset: int = 0
     """How many of the best matches are left out."""
     caller: str | None = None
-    """Who asks; None: what was used does not count, and nothing is remembered."""
+    """Who asks. Empty: anybody, of whom nothing is remembered; None: what was used does not count either."""
 
 
 class ToolMatch(Struct, frozen=True):
@@ -141,7 +141,7 @@ class SearchService:
             stage.set("toolbox.matches", len(matches))
         self._savings.count(match.tool for match in matches)
         _measure(matches, time.perf_counter() - start, searched, is_degraded=is_degraded)
-        if query.caller is not None and self._recorder:
+        if query.caller and self._recorder:
             self._recorder.searched(query.caller, query.text, [match.tool.id for match in matches])
         return SearchResult(
             matches,
