@@ -32,7 +32,7 @@ POWER_OF_VARIETY = 2.0
 """The mean of a caller's uses is divided by this power of the length of their mean vector, 1 where all are the same."""
 USE_HALF_LIFE_DAYS = 90.0
 EXPECTED_USE = 2.2
-"""What a use is like, in deviations, of a tool that may as well be right as not; and one more per point of its score."""
+"""What a use is like, in deviations, of a tool that may as well be right as not; one more per point of its score."""
 SURE_SCORE = 3.0
 """A score that weakens what use says to 1/e: the surer search is of a tool, the less its use tells."""
 LEAST_LIFT = -1.0
@@ -48,8 +48,8 @@ class Ranking(Struct, frozen=True):
     names: bool = True
     """Whether names that the query spells out come first."""
     uses: float = 0.9
-    """Of what was used for queries like this one, beyond what the score lets expect, where that is 0: a third of it after
-    one use, three fifths after three."""
+    """Of what was used for queries like this one, beyond what the score lets expect, where that is 0: a third of it
+    after one use, three fifths after three."""
 
 
 class Scores(Struct, frozen=True):
