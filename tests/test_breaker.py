@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> Breaker:
-    return Breaker(failures=3, rest_seconds=10, counted=Broken, clock=clock)
+    return Breaker(failures=3, rest_seconds=10, counted=Broken, inconclusive=LookupError, clock=clock)
 
 
 def fail(breaker: Breaker, times: int = 1) -> None:
@@ -63,6 +63,24 @@ def test_other_errors_are_answers(breaker: Breaker) -> None:
         raise ValueError
     fail(breaker, 2)
     assert breaker.problem is None
+
+
+def test_what_says_neither_changes_nothing_and_leaves_the_next_caller_free_to_try(
+    breaker: Breaker, clock: Clock
+) -> None:
+    def say_nothing() -> None:
+        with pytest.raises(LookupError), breaker.use():
+            raise LookupError
+
+    fail(breaker, 2)
+    say_nothing()
+    fail(breaker)
+    assert breaker.problem == "no power"
+    clock.now += 10
+    say_nothing()
+    assert breaker.problem == "no power"
+    fail(breaker)
+    assert_open(breaker)
 
 
 def test_after_a_rest_one_may_try_and_the_others_wait_for_what_comes_of_it(breaker: Breaker, clock: Clock) -> None:

@@ -27,6 +27,7 @@ class Breaker:
         failures: int,
         rest_seconds: float,
         counted: type[Exception] | tuple[type[Exception], ...],
+        inconclusive: type[Exception] | tuple[type[Exception], ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin closed.
@@ -35,11 +36,13 @@ class Breaker:
             failures: How many in a row open it.
             rest_seconds: How long nobody may use the part then.
             counted: The errors that mean the part is out of order; with any other it did answer.
+            inconclusive: The errors that say neither: nothing changes, and after a rest the next caller may try.
             clock: Seconds that never go back.
         """
         self._failures = failures
         self._rest_seconds = rest_seconds
         self._counted = counted
+        self._inconclusive = inconclusive
         self._clock = clock
         self._failed = 0
         self._rests_until = 0.0
@@ -63,6 +66,8 @@ class Breaker:
             yield is_probe
         except self._counted as error:
             self._count_failure(str(error) or type(error).__name__, is_probe=is_probe)
+            raise
+        except self._inconclusive:
             raise
         except Exception:
             self._count_success(is_probe=is_probe)

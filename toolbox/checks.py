@@ -39,7 +39,9 @@ async def check_required_embeddings(services: Services) -> Check:
         return Check("off")
     if services.embed is None:
         return Check("down", "there is no embedding model")
-    return Check("down", services.sync_problem) if services.sync_problem else Check("ok")
+    # One failed search is none of this: the beat tries the model again, and says of it what lasts.
+    problem = services.failure or (services.endpoint.outage if services.endpoint else None)
+    return Check("down", problem) if problem else Check("ok")
 
 
 async def check_tools(services: Services) -> Check:

@@ -46,7 +46,7 @@ def create_gauges(
         CONNECTIONS[("idle",)].set(pool.idle)
         CONNECTIONS_MAX.set(pool.maximum)
         if services.endpoint:
-            BREAKER_OPEN[("embeddings",)].set(services.endpoint.problem is not None)
+            BREAKER_OPEN[("embeddings",)].set(services.endpoint.outage is not None)
         if is_redis_down:
             is_cache_down = services.cache is not None and services.cache.statistics.redis == "down"
             BREAKER_OPEN[("redis",)].set(is_cache_down or is_redis_down())

