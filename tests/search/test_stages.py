@@ -42,7 +42,29 @@ def test_a_request_for_two_things_has_two_clauses() -> None:
     assert split_clauses(text) == ["Find the weather forecast for Oslo", "send a short mail to Ann"]
 
 
-@pytest.mark.parametrize("text", ["", "black and white", "convert miles to kilometres", "a. b. c. d."])
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        ("get the weather and email it", ["get the weather", "email it"]),
+        ("Reverse a text and count its words", ["Reverse a text", "count its words"]),
+        ("turn the lights off, then lock the door", ["turn the lights off", "lock the door"]),
+    ],
+)
+def test_short_orders_are_clauses(text: str, clauses: list[str]) -> None:
+    assert split_clauses(text) == clauses
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "black and white",
+        "convert miles to kilometres",
+        "a. b. c. d.",
+        "list and delete files",
+        "find cats and dogs",
+    ],
+)
 def test_a_single_thing_is_not_taken_apart(text: str) -> None:
     assert split_clauses(text) == []
 
@@ -57,6 +79,13 @@ def test_the_best_match_of_an_ordinary_request_is_in_the_middle() -> None:
     assert similarity_of(Scores(0.3, 8.0), measured) == pytest.approx(0.49)
     assert similarity_of(Scores(0.5, 16.0), measured) > 0.9
     assert similarity_of(Scores(0.1, 0.0), measured) < 0.1
+
+
+def test_what_answers_one_of_several_requests_is_as_good_a_match_as_for_that_one_alone() -> None:
+    measured = Calibration(0.3, 0.1, 8.0, 4.0)
+    joined = Scores(0.25, 6.0, clause_cosine=0.6, clause_text_score=12.0)
+    assert similarity_of(joined, measured) == similarity_of(Scores(0.6, 12.0), measured)
+    assert similarity_of(Scores(0.6, 12.0, clause_cosine=0.1), measured) == similarity_of(Scores(0.6, 12.0), measured)
 
 
 def test_similarity_means_the_same_whatever_the_model() -> None:

@@ -60,6 +60,9 @@ class Scores(Struct, frozen=True):
     name_match: int = 0
     lift: float = 0.0
     """What its use for queries like this one adds."""
+    clause_cosine: float | None = None
+    clause_text_score: float = 0.0
+    """Those of the best clause, if the query has several."""
 
 
 class Calibration(Struct, frozen=True):
@@ -94,15 +97,17 @@ def similarity_of(scores: Scores, calibration: Calibration, *, has_words: bool =
         return 1.0
     if scores.name_match == NEAR_NAME:
         return _NEAR_NAME_SIMILARITY
-    evidence = _evidence(scores, calibration, has_words=has_words)
+    evidence = max(scores.lift, 0.0) + max(
+        _evidence(scores.cosine, scores.text_score, calibration, has_words=has_words),
+        _evidence(scores.clause_cosine, scores.clause_text_score, calibration, has_words=has_words),
+    )
     return _HIGHEST_SIMILARITY / (1 + math.exp(-_LOGISTIC_AS_NORMAL * min(max(evidence, -20.0), 20.0)))
 
 
-def _evidence(scores: Scores, calibration: Calibration, *, has_words: bool) -> float:
+def _evidence(cosine: float | None, text_score: float, calibration: Calibration, *, has_words: bool) -> float:
     """In deviations from the mean: words say half as much as meaning, where there are both."""
-    words = (scores.text_score - calibration.text_mean) / max(calibration.text_deviation, _LEAST_DEVIATION)
-    if scores.cosine is None:
+    words = (text_score - calibration.text_mean) / max(calibration.text_deviation, _LEAST_DEVIATION)
+    if cosine is None:
         return words
-    meaning = (scores.cosine - calibration.cosine_mean) / max(calibration.cosine_deviation, _LEAST_DEVIATION)
-    found = (meaning + _WORDS_BESIDE_MEANING * words) / _SPREAD_OF_BOTH if has_words else meaning
-    return found + max(scores.lift, 0.0)
+    meaning = (cosine - calibration.cosine_mean) / max(calibration.cosine_deviation, _LEAST_DEVIATION)
+    return (meaning + _WORDS_BESIDE_MEANING * words) / _SPREAD_OF_BOTH if has_words else meaning

@@ -258,8 +258,13 @@ def _calibration(rows: list[Any]) -> Calibration:
     return Calibration(*(rows[0][name] for name in Calibration.__struct_fields__))
 
 
+def _scores(row: Any, *, has_clauses: bool) -> Scores:
+    whole = (row["cosine"], row["text_score"], row["name_match"], row["lift"])
+    return Scores(*whole, row["clause_cosine"], row["clause_text"]) if has_clauses else Scores(*whole)
+
+
 def _to_matches(rows: list[Any], query: SearchQuery, calibration: Calibration, searched: Searched) -> list[ToolMatch]:
-    ranked = [Scores(row["cosine"], row["text_score"], row["name_match"], row["lift"]) for row in rows]
+    ranked = [_scores(row, has_clauses=bool(searched.clauses)) for row in rows]
     # A query in another language matches no word: that says nothing about how well the meaning matches.
     has_words = any(scores.text_score for scores in ranked)
     found = similarities(ranked, calibration, has_words=has_words)
