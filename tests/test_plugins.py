@@ -358,4 +358,4 @@ def test_the_installed_plugins_have_no_problems() -> None:
     plugins = load_plugins(Settings())
     assert {name: said for name, said in problems(plugins).items() if said} == {}
     assert len(plugins.tools) >= 30
-    assert list(plugins.embedders) == ["MiniLM-L6-tools-3-int8"]
+    assert list(plugins.embedders) == ["MiniLM-L6-tools-4-int8"]

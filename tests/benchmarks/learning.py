@@ -1,9 +1,10 @@
 """How much search learns from use: part of a set's queries replayed as use over HTTP, and others measured.
 
-    .dev/run python tests/benchmarks/learning.py TOOLS.jsonl QUERIES.jsonl [--uses 3] [--most 1500] [--seed 7]
+    .dev/run python tests/benchmarks/learning.py TOOLS.jsonl QUERIES.jsonl [--uses 3] [--most 1500] [--draws 6]
 
-Each query that is replayed is a find, then a call of the tool that is right, as one caller. Imported tools have no
-implementation, so a plugin of this script's own offers them, each answering "done". Afterwards one caller makes 10,000
+Each query that is replayed is a find, from page to page until the right tool is shown, then its call, as one caller.
+Imported tools have no implementation, so a plugin of this script's own offers them, each answering "done". Which
+queries are use is drawn several times, since R@5 differs by half a point. With the first draw one caller makes 10,000
 false uses, and what they change for another caller is measured (through the services: over HTTP all are one caller).
 """
 
@@ -38,7 +39,9 @@ from toolbox.tools.catalogue import read_catalogue
 
 DEPTH = 10
 SHOWN = 50
+DEEPEST = 200
 FALSE_USES = 10_000
+FIRST_SEED = 7
 
 
 class Query(NamedTuple):
@@ -69,27 +72,42 @@ async def main() -> None:
     parser.add_argument("queries", type=Path)
     parser.add_argument("--uses", type=int, default=3, help="uses of each tool")
     parser.add_argument("--most", type=int, default=1500, help="queries that are measured, drawn by chance")
-    parser.add_argument("--seed", type=int, default=7, help="which queries are use is drawn by it")
+    parser.add_argument("--draws", type=int, default=6, help="how often to draw which queries are use")
     arguments = parser.parse_args()
     plugins, queries = read(arguments.tools, arguments.queries)
-    used, asked = split(queries, arguments.uses, arguments.most, arguments.seed)
+    draws = [split(queries, arguments.uses, arguments.most, FIRST_SEED + number) for number in range(arguments.draws)]
     with TemporaryDirectory(prefix="tbx-") as folder, contextlib.ExitStack() as stack:
         Path(folder).chmod(0o755)  # noqa: ASYNC240 - as root, PostgreSQL runs as somebody else
         data = Path(folder) / "data"
         url = stack.enter_context(run_postgres(data, command="benchmark", server_url="benchmark", durable=False))
         settings = Settings(database_url=Secret(url), db_pool_size=2, log_level="ERROR")
         configure_logging(settings)
-        print(f"{len(plugins.tools)} tools, {len(used)} uses, {len(asked)} other queries")
-        async with AsyncTestClient(create_app(settings, plugins), base_url="http://127.0.0.1") as client:
-            while (await client.get("/health/ready")).status_code != 200:
-                await asyncio.sleep(0.1)
-            await report("before", asked, lambda text: find_by_http(client, text))
-            for query, name in used:
-                await find_by_http(client, query.text, SHOWN)
-                await client.post("/mcp/call_tool", json={"tool_name": name})
-        async with AsyncTestClient(create_app(settings, plugins), base_url="http://127.0.0.1") as client:
-            await report("after use", asked, lambda text: find_by_http(client, text))
-        await measure_poison(settings, plugins, used, asked)
+        print(f"{len(plugins.tools)} tools, {len(draws[0][0])} uses, {len(draws[0][1])} other queries")
+        measured = [await measure_use(settings, plugins, used, asked) for used, asked in draws]
+        for label, figures in zip(("before", "after use"), zip(*measured, strict=True), strict=True):
+            show(
+                f"{label}, mean of {len(draws)} draws",
+                [sum(column) / len(draws) for column in zip(*figures, strict=True)],
+            )
+        await measure_poison(settings, plugins, *draws[0])
+
+
+async def measure_use(
+    settings: Settings, plugins: Plugins, used: Sequence[tuple[Query, str]], asked: Sequence[Query]
+) -> tuple[list[float], list[float]]:
+    """What is found before and after use, over HTTP; what was learned before is forgotten."""
+    async with open_services(settings, plugins) as services:
+        await services.sync()
+        await services.database.execute("delete from uses")
+    async with AsyncTestClient(create_app(settings, plugins), base_url="http://127.0.0.1") as client:
+        while (await client.get("/health/ready")).status_code != 200:
+            await asyncio.sleep(0.1)
+        before = await report("before", asked, lambda text: find_by_http(client, text))
+        for query, name in used:
+            await look_for(client, query.text, name)
+            await client.post("/mcp/call_tool", json={"tool_name": name})
+    async with AsyncTestClient(create_app(settings, plugins), base_url="http://127.0.0.1") as client:
+        return before, await report("after use", asked, lambda text: find_by_http(client, text))
 
 
 async def measure_poison(
@@ -155,9 +173,17 @@ def split(queries: Sequence[Query], uses: int, most: int, seed: int) -> tuple[li
     return used, chance.sample(rest, min(most, len(rest)))
 
 
-async def find_by_http(client: AsyncTestClient[Any], text: str, limit: int = DEPTH) -> list[str]:
+async def look_for(client: AsyncTestClient[Any], text: str, name: str) -> None:
+    """Search as somebody who knows what there is: on from page to page until it is shown."""
+    for offset in range(0, DEEPEST, SHOWN):
+        body = {"query": text, "limit": SHOWN, "offset": offset, "detail": "summary"}
+        if any(match["name"] == name for match in (await client.post("/mcp/find_tool", json=body)).json()):
+            return
+
+
+async def find_by_http(client: AsyncTestClient[Any], text: str) -> list[str]:
     """The names that are found."""
-    answer = await client.post("/mcp/find_tool", json={"query": text, "limit": limit, "detail": "summary"})
+    answer = await client.post("/mcp/find_tool", json={"query": text, "limit": DEPTH, "detail": "summary"})
     return [match["name"] for match in answer.json()]
 
 
@@ -167,8 +193,8 @@ async def find_by_service(services: Services, text: str) -> list[str]:
     return [match.tool.name for match in found.matches]
 
 
-async def report(label: str, asked: Sequence[Query], find: Callable[[str], Any]) -> None:
-    """Print nDCG@10 and recall."""
+async def report(label: str, asked: Sequence[Query], find: Callable[[str], Any]) -> list[float]:
+    """Ask, print and give nDCG@10 and recall."""
     gains, firsts, fives = list[float](), list[float](), list[float]()
     for query in asked:
         names = await find(query.text)
@@ -177,7 +203,13 @@ async def report(label: str, asked: Sequence[Query], find: Callable[[str], Any])
         firsts.append(len(query.relevant.intersection(names[:1])) / len(query.relevant))
         fives.append(len(query.relevant.intersection(names[:5])) / len(query.relevant))
     means = [100 * sum(values) / len(values) for values in (gains, firsts, fives)]
-    print(f"{label:28} nDCG@10 {means[0]:.1f}  R@1 {means[1]:.1f}  R@5 {means[2]:.1f}", flush=True)
+    show(label, means)
+    return means
+
+
+def show(label: str, figures: Sequence[float]) -> None:
+    """Print them."""
+    print(f"{label:28} nDCG@10 {figures[0]:.1f}  R@1 {figures[1]:.1f}  R@5 {figures[2]:.1f}", flush=True)
 
 
 if __name__ == "__main__":

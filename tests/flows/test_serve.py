@@ -22,7 +22,7 @@ Serve = Callable[..., Server]
 
 def test_it_starts_with_nothing_configured_and_says_what_there_is(serve: Serve, data_dir: Path) -> None:
     server = serve(DATA_DIR=str(data_dir))
-    for said in ("is ready", "/mcp", "/docs", "Plugin   text", "MiniLM-L6-tools-3-int8", str(data_dir), "no keys"):
+    for said in ("is ready", "/mcp", "/docs", "Plugin   text", "MiniLM-L6-tools-4-int8", str(data_dir), "no keys"):
         assert said in server.report
     assert '"path"' not in server.report, "the report's own requests are in the access log"
     health = httpx.get(f"{server.url}/health/ready")

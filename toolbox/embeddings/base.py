@@ -18,7 +18,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """For example "MiniLM-L6-tools-3-int8"."""
+        """For example "MiniLM-L6-tools-4-int8"."""
         ...
 
     @property

@@ -6,7 +6,7 @@ from typing import Final
 
 import toolbox
 
-NAME: Final = "MiniLM-L6-tools-3-int8"
+NAME: Final = "MiniLM-L6-tools-4-int8"
 """Other weights need another name: the vectors of one name are taken to be comparable."""
 MAX_QUERY_TOKENS: Final = 256
 MAX_TOOL_TOKENS: Final = 128
