@@ -1,13 +1,20 @@
 """`toolbox evaluate` as a process."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
 
-from tests.flows.conftest import run_toolbox
+from tests.conftest import execute, in_database
+from tests.embeddings.endpoint_server import DIMENSIONS, running_apart
+from tests.flows.conftest import TOOLBOX, environment, run_toolbox
 from toolbox.auth.callers import Caller
 from toolbox.auth.scopes import ALL
 from toolbox.calls.service import CallRequest
+from toolbox.cli.scratch import IN_USE, scratch_database
+from toolbox.database import open_connection
 from toolbox.plugins import Plugins
 from toolbox.search.service import SearchQuery
 from toolbox.services import open_services
@@ -39,9 +46,79 @@ def test_a_catalogue_is_evaluated_and_nothing_stays(database_url: str, tmp_path:
     assert f"the page with plots is at {page}\n" in done.stderr
     assert "<svg" in page.read_text()
     assert "http" not in page.read_text()
-    table = run_toolbox(*arguments, DATABASE_URL=database_url)
+    table = run_toolbox(*arguments, "--html", "/dev/full", DATABASE_URL=database_url)
     assert "typos" in table.stdout
     assert "abstention AUC" in table.stdout
+    assert table.returncode == 1
+    assert "Error: the page cannot be written to /dev/full: No space left" in table.stderr
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    file, page = tmp_path / "lines.jsonl", tmp_path / "page.html"
+    file.touch()
+    page.write_text("an older page")
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    for places, problem in [
+        (["--html", str(tmp_path / "missing" / "page.html")], "no page can be written to"),
+        (["--html", str(page), "--cache", str(file / "cache")], "embeddings cannot be kept in"),
+    ]:
+        done = run_toolbox("evaluate", str(file), str(file), *places, DATABASE_URL=nowhere)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"Error: {problem} {places[-1]}: No")
+    assert page.read_text() == "an older page"
+
+
+async def test_the_database_of_an_evaluation_that_was_killed_is_dropped_by_the_next(
+    settings: Settings, database_url: str, tmp_path: Path
+) -> None:
+    tools, queries = tmp_path / "tools.jsonl", tmp_path / "queries.jsonl"
+    tools.write_text(json.dumps(TOOLS[0]))
+    queries.write_text(json.dumps(QUERIES[0]))
+    with running_apart() as endpoint:
+        endpoint.server.behave = lambda asked: None
+        killed = await asyncio.create_subprocess_exec(
+            TOOLBOX,
+            *("evaluate", tools, queries, "--cache", tmp_path),
+            env=environment(
+                DATABASE_URL=database_url,
+                EMBEDDING_ENDPOINT_URL=endpoint.server.url,
+                EMBEDDING_MODEL="words",
+                EMBEDDING_DIMENSION=str(DIMENSIONS),
+            ),
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        while not endpoint.server.asked:
+            await asyncio.sleep(0.01)
+        during = await evaluation_databases(database_url)
+        async with scratch_database(settings):
+            assert during <= await evaluation_databases(database_url)
+        killed.kill()
+        await killed.wait()
+    assert during
+    while during & await evaluation_databases(database_url):  # until PostgreSQL has noticed
+        async with scratch_database(settings):
+            pass
+
+
+async def test_databases_that_are_used_or_another_persons_stay(settings: Settings, database_url: str) -> None:
+    mark = uuid4().hex[:8]
+    left, connected, locked, other = (f"toolbox_evaluation_{mark}{end}" for end in ("aaaa", "bbbb", "cccc", "_own"))
+    await execute(database_url, *(f"create database {name}" for name in (left, connected, locked, other)))
+    async with open_connection(in_database(database_url, connected)), open_connection(database_url) as holder:
+        await holder.execute("select pg_advisory_lock($1, $2)", IN_USE, int(locked[-7:], 16))
+        async with scratch_database(settings) as scratch:
+            assert scratch.database_url is not None
+            own = urlsplit(scratch.database_url.reveal()).path[1:]
+            there = await evaluation_databases(database_url)
+            assert {left, connected, locked, other, own} & there == {connected, locked, other, own}
+    assert own not in await evaluation_databases(database_url)
+    await execute(database_url, *(f"drop database {name}" for name in (connected, locked, other)))
+
+
+async def evaluation_databases(url: str) -> set[str]:
+    async with open_connection(url) as connection:
+        rows = await connection.fetch("select datname from pg_database where datname like 'toolbox\\_evaluation\\_%'")
+    return {row["datname"] for row in rows}
 
 
 async def test_the_own_catalogue_is_evaluated_with_what_was_called_after_searches(

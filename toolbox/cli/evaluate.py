@@ -1,27 +1,24 @@
 """`toolbox evaluate`: how well a catalogue is searched, measured with queries whose answers are known."""
 
 import asyncio
-import contextlib
-import hashlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
+from typing import Any
 
 import click
 import msgspec
-import numpy
 from msgspec import Struct, structs
 from rich.progress import Progress
 
 from toolbox.cli.backend import local_settings
 from toolbox.cli.catalogue import show_progress
+from toolbox.cli.kept_embeddings import kept_embeddings
 from toolbox.cli.output import json_option, print_json, print_table
-from toolbox.database import create_engine
+from toolbox.cli.scratch import scratch_database
 from toolbox.embedded.owner import default_data_dir
-from toolbox.embeddings.base import Embedder, Purpose
+from toolbox.embeddings.base import Embedder
 from toolbox.errors import InvalidRequest
 from toolbox.index.embeddings import Model, fill_embeddings
 from toolbox.index.generic_queries import GENERIC_QUERIES
@@ -39,12 +36,9 @@ from toolbox.search.evaluation import (
 from toolbox.search.evaluation_page import Report, render_page
 from toolbox.search.ranking import Ranking
 from toolbox.search.service import SearchService
-from toolbox.settings import Secret, Settings
+from toolbox.settings import Settings
 from toolbox.tools.catalogue import read_catalogue
 from toolbox.tools.repository import ToolFilter
-
-if TYPE_CHECKING:
-    from toolbox.embeddings.base import Vectors
 
 MAX_QUERY = 4096
 
@@ -86,17 +80,46 @@ def evaluate_(
     if history == bool(tools) or bool(tools) != bool(queries):
         raise click.UsageError("give either TOOLS and QUERIES, or --history alone.")
     wanted = Wanted(**options)
+    if html:
+        _check_page(html)
     with local_settings("evaluate") as settings:
         if tools and queries:
             folder = cache or (settings.data_dir or default_data_dir()) / "evaluation"
+            _check_folder(folder)
             report = asyncio.run(_evaluate_files(settings, tools, queries, wanted, folder))
         else:
             report = asyncio.run(_evaluate_history(settings, wanted))
-    if html:
-        html.write_text(render_page(report), encoding="utf-8")
     print_json(report) if as_json else print_report(report)
     if html:
-        click.echo(f"the page with plots is at {html}", err=True)
+        _write_page(html, report)
+
+
+def _check_page(page: Path) -> None:
+    """Before anything is measured; the page that may be there stays as it is."""
+    try:
+        with page.open("ab") if page.exists() else tempfile.TemporaryFile(dir=page.parent):
+            pass
+    except OSError as error:
+        raise InvalidRequest(f"no page can be written to {page}: {error.strerror}") from error
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequest(
+            f"embeddings cannot be kept in {folder}: {error.strerror}; name another folder with --cache"
+        ) from error
+
+
+def _write_page(page: Path, report: Report) -> None:
+    try:
+        page.write_text(render_page(report), encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequest(f"the page cannot be written to {page}: {error.strerror}") from error
+    click.echo(f"the page with plots is at {page}", err=True)
 
 
 class Wanted(Struct, frozen=True):
@@ -278,73 +301,6 @@ async def _embed_tools(services: Any, folder: Path, progress: Progress) -> tuple
         await fill_embeddings(services.database, model, kept, advance)
     await services.database.execute("analyze")
     return model, embedder
-
-
-@contextlib.asynccontextmanager
-async def scratch_database(settings: Settings) -> AsyncIterator[Settings]:
-    """Settings for a database of their own on the same server, dropped afterwards."""
-    assert settings.database_url is not None  # noqa: S101 - local_settings has set it
-    url, name = settings.database_url.reveal(), f"toolbox_evaluation_{uuid4().hex[:12]}"
-    await _administer(url, f"create database {name}")
-    try:
-        scratch = urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-        yield structs.replace(settings, database_url=Secret(scratch), redis_url=None)
-    finally:
-        await _administer(url, f"drop database {name} with (force)")
-
-
-async def _administer(url: str, statement: str) -> None:
-    from sqlalchemy.exc import ProgrammingError
-
-    engine = create_engine(url)
-    try:
-        async with engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.exec_driver_sql(statement)
-    except ProgrammingError as error:
-        raise InvalidRequest(
-            f"a database for the evaluation cannot be made: {error.orig}; give the role CREATEDB, or unset "
-            "DATABASE_URL to use ToolBox's own PostgreSQL"
-        ) from error
-    finally:
-        await engine.dispose()
-
-
-@contextlib.contextmanager
-def kept_embeddings(embedder: Embedder, folder: Path) -> Iterator["KeptEmbedder"]:
-    """An embedder whose vectors of tools are read from a folder, and written there afterwards."""
-    file = folder / f"{hashlib.blake2b(embedder.name.encode(), digest_size=8).hexdigest()}.npz"
-    kept = KeptEmbedder(embedder)
-    if file.is_file():
-        with numpy.load(file) as stored:
-            kept.vectors = dict(zip(map(bytes, stored["keys"]), stored["vectors"], strict=True))
-    before = len(kept.vectors)
-    yield kept
-    if len(kept.vectors) > before:
-        folder.mkdir(parents=True, exist_ok=True)
-        keys = numpy.array([numpy.frombuffer(key, numpy.uint8) for key in kept.vectors])
-        numpy.savez(file, keys=keys, vectors=numpy.array(list(kept.vectors.values())))
-
-
-class KeptEmbedder:
-    """An embedder that embeds no tool's text twice."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.name = embedder.name
-        self.dimensions = embedder.dimensions
-        self.vectors: dict[bytes, Vectors] = {}
-        self._embedder = embedder
-
-    async def embed(self, texts: Sequence[str], purpose: Purpose) -> "Vectors":
-        """See Embedder.embed."""
-        if purpose == "query":
-            return await self._embedder.embed(texts, purpose)
-        keys = {text: hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest() for text in texts}
-        missing = [text for text, key in keys.items() if key not in self.vectors]
-        if missing:
-            vectors = await self._embedder.embed(missing, purpose)
-            self.vectors.update(zip((keys[text] for text in missing), vectors, strict=True))
-        return numpy.array([self.vectors[keys[text]] for text in texts], numpy.float32)
 
 
 def print_report(report: Report) -> None:
