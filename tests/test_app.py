@@ -109,6 +109,7 @@ async def test_filters_and_threshold_narrow_what_is_found(client: AsyncTestClien
     assert await names(source="plugin:demo", limit=1) == ["demo_divide"]
     assert await names(metadata={"id": "7"}) == []
     assert await names(threshold=1.0) == []
+    assert await names(offset=1_000) == []
 
 
 async def test_a_summary_leaves_the_schema_out(client: AsyncTestClient[Any]) -> None:
@@ -197,6 +198,8 @@ async def test_similar_tools_need_a_model_and_a_known_tool(client: AsyncTestClie
         ("/mcp/find_tool", {"query": "x" * 4097}, "query"),
         ("/mcp/find_tool", {"query": "x", "limit": 51}, "limit"),
         ("/mcp/find_tool", {"query": "x", "vector_weight": 2}, "vector_weight"),
+        ("/mcp/find_tool", {"query": "x", "toolset": "nope"}, "there is no toolset 'nope'"),
+        ("/mcp/find_tool", {"query": "x", "toolset": "a" * 65}, "toolset: expected a text of length <= 64"),
         ("/mcp/find_tool", {"query": "x", "categry": "y"}, "body: there is no field `categry`"),
         ("/mcp/find_tool", {"query": "x", "category": "a\0b"}, "NUL"),
         ("/mcp/find_tool", {"query": "x", "metadata": {"a": "\0"}}, "NUL"),

@@ -37,6 +37,15 @@ def say_plainly(message: str, choices: tuple[Any, ...] = ()) -> str:
     return message
 
 
+def not_json(said: str) -> str:
+    """What msgspec says of JSON that it cannot read."""
+    if "truncated" in said:
+        return "it ends in the middle of the JSON"
+    if "out of range" in said:
+        return "it holds a number that is too large"
+    return f"it is not JSON: {said.removeprefix('JSON is malformed: ')}"
+
+
 def explain(error: msgspec.ValidationError, shape: Any, root: str = "") -> str:
     """Where and what, in one sentence: "rules.include[0]: there is no field `nam`"; `root` says what all of it is."""
     path, said = locate(error, shape)

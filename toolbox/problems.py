@@ -19,7 +19,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from toolbox.errors import FAULT, DatabaseUnavailable, RateLimited, ToolboxError, Violation
 from toolbox.metrics import TOO_LARGE
-from toolbox.plain_words import find_choices, say_plainly
+from toolbox.plain_words import find_choices, not_json, say_plainly
 from toolbox.request_context import explain
 
 logger = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Response[by
     if isinstance(error, RecursionError):  # only reading a body goes as deep as a caller wants it to
         return _answer(request, 400, "invalid_request", "body: it is nested too deeply")
     if isinstance(error.__cause__, SerializationException):
-        return _answer(request, 400, "invalid_request", f"body: {_not_json(str(error.__cause__.detail))}")
+        return _answer(request, 400, "invalid_request", f"body: {not_json(str(error.__cause__.detail))}")
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         return _answer_for_framework(request, error)
     error_id = uuid4().hex
@@ -146,15 +146,6 @@ def _near_route(request: Request[Any, Any, Any], path: str) -> str:
     documented = [route.path for route in request.app.routes if not route.path.startswith(("/schema", "/docs/"))]
     near = get_close_matches(path[:200], [re.sub(r":\w+}", "}", each) for each in documented], n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else "/docs lists what there is"
-
-
-def _not_json(said: str) -> str:
-    """What msgspec says of a body that it cannot read."""
-    if "truncated" in said:
-        return "it ends in the middle of the JSON"
-    if "out of range" in said:
-        return "it holds a number that is too large"
-    return f"it is not JSON: {said.removeprefix('JSON is malformed: ')}"
 
 
 def _explain(request: Request[Any, Any, Any], error: ValidationException) -> str:

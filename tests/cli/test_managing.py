@@ -22,6 +22,14 @@ KEY = "the operator's own key"
 IMPLEMENTATION = {"kind": "http", "method": "GET", "url": "https://api.example/v1"}
 
 
+WRONG_FILTERS = (
+    (("--toolset", "yours"), "there is no toolset 'yours'"),
+    (("--toolset", "y" * 65), "toolset: expected a text of length <= 64"),
+    (("--metadata", "[1]"), "metadata: expected an object, got a list"),
+    (("--metadata", "{"), "metadata: it ends in the middle of the JSON"),
+)
+
+
 def invoke(*arguments: str, stdin: str = "", **settings: str) -> Result:
     """Run a command with these settings alone."""
     environment: dict[str, str | None] = dict.fromkeys(os.environ) | {"PATH": os.environ["PATH"]} | settings
@@ -106,6 +114,12 @@ def test_a_server_is_managed_from_another_machine(
     assert run("call", "text_reverse", "text=abc", "--toolset", "mine") == "cba\n"
     reverse = ("call", "text_reverse", "text=abc", "--toolset", "yours", "--url", server.url)
     assert "there is no toolset 'yours'" in refuse(*reverse, **elsewhere)
+    narrow = ("--toolset", "mine", "--source", "plugin:text", "--metadata", "{}", "--vector-weight", "1")
+    found = json.loads(run("find", "say it backwards", *narrow, "--json"))
+    assert [match["name"] for match in found] == ["text_reverse"]
+    assert run("find", "say it backwards", *narrow, "--offset", "1") == "nothing found\n"
+    for wrong, said in WRONG_FILTERS:
+        assert refuse("find", "x", *wrong, "--url", server.url, **elsewhere).startswith(said)
     near = refuse("call", "text_revers", "--toolset", "mine", "--url", server.url, **elsewhere)
     assert near.endswith("near names: text_reverse")
     assert run("reload", "--dry-run") == "nothing has changed\n"
@@ -121,6 +135,18 @@ def test_a_server_is_managed_from_another_machine(
     document = json.loads(run("export", "--all"))
     assert "ping" in [tool["name"] for tool in document["tools"]]
     assert ([key["name"] for key in document["keys"]], secret in str(document)) == (["ci"], False)
+
+
+def test_find_narrows_as_over_rest(run: Run, database_url: str, tmp_path: Path) -> None:
+    run("tools", "create", write(tmp_path / "tool.json", implementation=IMPLEMENTATION, metadata={"team": "net"}))
+    (tmp_path / "toolsets.toml").write_text('[toolsets.mine]\nrules.include = [{source = "admin"}]\n')
+    run("toolsets", "apply", str(tmp_path / "toolsets.toml"))
+    narrow = ("--toolset", "mine", "--source", "admin", "--metadata", '{"team": "net"}', "--vector-weight", "0")
+    assert [match["name"] for match in json.loads(run("find", "ping", *narrow, "--json"))] == ["ping"]
+    assert run("find", "ping", *narrow, "--offset", "1") == "nothing found\n"
+    assert run("find", "ping", "--toolset", "mine", "--metadata", '{"team": "sales"}') == "nothing found\n"
+    for wrong, said in WRONG_FILTERS:
+        assert refuse("find", "x", *wrong, DATABASE_URL=database_url).startswith(said)
 
 
 def test_everything_is_exported_and_imported_into_an_empty_database(

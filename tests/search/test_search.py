@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from tests.conftest import execute, in_database
+from toolbox.auth.callers import LOCAL
 from toolbox.definitions import ToolDefinition
 from toolbox.embeddings.base import Purpose
 from toolbox.embeddings.cache import CachedEmbedder
@@ -14,6 +15,7 @@ from toolbox.errors import EmbeddingError, SettingsError, ToolNotFound
 from toolbox.opening.embedding import choose_embedder
 from toolbox.plugins import Plugins
 from toolbox.search import statement
+from toolbox.search.schemas import MAX_FOUND, FindRequest
 from toolbox.search.service import SearchQuery, SearchService
 from toolbox.search.spelling import Spelling
 from toolbox.services import Services, open_services
@@ -280,3 +282,6 @@ async def test_matches_come_in_pages_that_fit_together(services: Services) -> No
     assert [(match.tool.name, match.similarity) for match in pages[:12]] == [
         (match.tool.name, match.similarity) for match in whole
     ]
+    for offset, most in ((MAX_FOUND - 5, 5), (MAX_FOUND, 0), (1_000_000_000, 0)):
+        page = FindRequest(query="convert a text", limit=50, offset=offset).to_query(services.settings, LOCAL)
+        assert (page.limit, (await services.search.find_tools(page)).matches) == (most, [])

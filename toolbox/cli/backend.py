@@ -22,7 +22,8 @@ from toolbox.auth.scopes import ALL
 from toolbox.cli.imports import hidden, httpx
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.embedded.secret_key import ensure_secret_key
-from toolbox.errors import NotFound, ToolboxError
+from toolbox.errors import InvalidRequest, NotFound, ToolboxError
+from toolbox.plain_words import explain
 from toolbox.settings import Secret, Settings, naming_database, read_settings
 
 if TYPE_CHECKING:  # loaded where it is used: with --url no driver is needed
@@ -219,15 +220,17 @@ class Local:
         """See Backend."""
         from toolbox.search.schemas import FindRequest, to_match
 
-        wanted = msgspec.convert(request, FindRequest)
+        wanted = _convert(request, FindRequest)
         found = await self.services.search.find_tools(wanted.to_query(self.services.settings, LOCAL))
+        if wanted.toolset is not None and not found.matches:
+            await self.services.toolsets.get(wanted.toolset)
         return _plain([to_match(match, wanted.detail, self.services.registry) for match in found.matches], list[Object])
 
     async def call(self, request: Object) -> Object:
         """See Backend."""
         from toolbox.calls.schemas import CallToolRequest, to_response
 
-        wanted = msgspec.convert(request, CallToolRequest)
+        wanted = _convert(request, CallToolRequest)
         done = await self.services.calls.call_tool(wanted.to_call(LOCAL, "cli"))
         return _plain(to_response(done), Object)
 
@@ -246,7 +249,7 @@ class Local:
         """See Backend."""
         from toolbox.tools.schemas import ListRequest, to_summary
 
-        wanted = msgspec.convert(request, ListRequest)
+        wanted = _convert(request, ListRequest)
         page = await self.services.tools.list_tools(wanted.to_filter(LOCAL), limit=wanted.limit, offset=wanted.offset)
         return _plain([to_summary(tool) for tool in page.tools], list[Object]), page.total
 
@@ -353,7 +356,9 @@ class Remote(Server):
 
     async def find(self, request: Object) -> list[Object]:
         """See Backend."""
-        return _decode(await self.request("POST", "/mcp/find_tool", request), list[Object])
+        answer = await self.send("POST", "/mcp/find_tool", request)
+        checked = self._found(answer) if "toolset" in request else self.check(answer)
+        return _decode(checked, list[Object])
 
     async def call(self, request: Object) -> Object:
         """See Backend."""
@@ -403,6 +408,18 @@ def _problem(answer: httpx.Response) -> Object:
         return msgspec.json.decode(answer.content, type=Object) if answer.is_error else {}
     except msgspec.DecodeError:
         return {}
+
+
+def _convert(request: Object, kind: type[T]) -> T:
+    """The request as REST reads it.
+
+    Raises:
+        InvalidRequest: It says what REST does of what does not fit.
+    """
+    try:
+        return msgspec.convert(request, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(explain(error, kind)) from error
 
 
 def _plain(value: Any, kind: type[T]) -> T:

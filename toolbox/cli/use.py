@@ -14,24 +14,40 @@ from toolbox.cli import managing
 from toolbox.cli.backend import Backend, Result, list_plugins, local_settings, open_local, run
 from toolbox.cli.output import count, json_option, print_json, print_table, url_option
 from toolbox.errors import InvalidRequest, NotFound
+from toolbox.plain_words import not_json
 from toolbox.settings import Settings
 
 
 @click.command()
 @click.argument("query")
 @click.option("--limit", type=click.IntRange(1, 50), help="Most matches to show.")
+@click.option("--offset", type=click.IntRange(0), help="Leave out so many matches, for the next page.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Drop matches below this similarity.")
 @click.option("--category", help="Only tools of this category.")
 @click.option("--tag", "tags", multiple=True, help="Only tools with this tag; may be repeated.")
+@click.option("--source", help="Only tools from there, for example plugin:text.")
+@click.option("--toolset", help="Only tools of this toolset.")
+@click.option("--metadata", metavar="JSON", help="Only tools whose metadata contain this object.")
+@click.option("--vector-weight", type=click.FloatRange(0, 1), help="Share of meaning against words.")
 @click.option("--explain", is_flag=True, help="Show what each stage of the search adds.")
 @url_option
 @json_option
-def find(query: str, tags: tuple[str, ...], explain: bool, url: str | None, as_json: bool, **wanted: Any) -> None:
+def find(
+    query: str,
+    tags: tuple[str, ...],
+    metadata: str | None,
+    explain: bool,
+    url: str | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
     """Find tools by what they do.
 
     For example: toolbox find "turn a table into JSON"
     """
     request = {"query": query, "tags": list(tags)} | {key: value for key, value in wanted.items() if value is not None}
+    if metadata is not None:
+        request["metadata"] = _decode(metadata, "metadata")
     if explain:
         request["explain"] = True
     matches = run(url, "find", lambda backend: backend.find(_checked(request, "query")))
@@ -304,6 +320,13 @@ def _say_more(path: str, what: str) -> None:
     call_id, _, query = path.removeprefix("/calls/").replace("/result", "").partition("?")
     options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in parse_qsl(query))
     click.echo(f"{what}; more with: toolbox result {call_id} {options}".rstrip(), err=True)
+
+
+def _decode(text: str, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"{what}: {not_json(str(error))}") from error
 
 
 def _checked(request: dict[str, Any], what: str) -> dict[str, Any]:

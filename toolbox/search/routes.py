@@ -15,6 +15,7 @@ from toolbox.search.service import SearchService
 from toolbox.settings import Settings
 from toolbox.tools.registry import Registry
 from toolbox.tools.routes import ToolName
+from toolbox.toolsets.service import ToolsetService
 
 
 @post(
@@ -23,7 +24,7 @@ from toolbox.tools.routes import ToolName
     summary="Find tools",
     responses={
         200: ResponseSpec(list[Match], description="Matches, best first"),
-        **problem_responses(400, 413, 503),
+        **problem_responses(400, 404, 413, 503),
     },
     scope="tools:read",
 )
@@ -33,6 +34,7 @@ async def find_tool(
     settings: NamedDependency[Settings],
     registry: NamedDependency[Registry],
     caller: NamedDependency[Caller],
+    toolsets: NamedDependency[ToolsetService],
 ) -> Response[bytes]:
     """Find tools by what they do, by meaning and by words.
 
@@ -40,6 +42,8 @@ async def find_tool(
     `degraded` in each match.
     """
     found = await search.find_tools(data.to_query(settings, caller))
+    if data.toolset is not None and not found.matches:
+        await toolsets.get(data.toolset)
     headers = {"X-Search-Degraded": "true"} if found.is_degraded else {}
     marked = {"degraded": True} if found.is_degraded else {}
     body = msgspec.json.encode([to_match(match, data.detail, registry) | marked for match in found.matches])

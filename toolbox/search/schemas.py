@@ -10,7 +10,8 @@ from toolbox.search.service import SearchQuery, ToolMatch
 from toolbox.settings import Settings
 from toolbox.tools.registry import Registry
 from toolbox.tools.repository import ToolFilter
-from toolbox.tools.schemas import ShortText, Tags, shown_metadata
+from toolbox.tools.schemas import Offset, ShortText, Tags, shown_metadata
+from toolbox.toolsets.service import toolset_not_found
 
 QueryText = Annotated[
     str,
@@ -22,7 +23,10 @@ QueryText = Annotated[
         extra_json_schema={"pattern": r"\S"},  # said here, and checked in to_query, in words of our own
     ),
 ]
+MAX_FOUND = 200
+"""Matches that there are of one query, however many tools fit: hardly more candidates are looked at."""
 MatchLimit = Annotated[int, Meta(ge=1, le=50)]
+ToolsetName = Annotated[str, Meta(max_length=64)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -31,11 +35,14 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     query: QueryText
     limit: MatchLimit | UnsetType = UNSET
-    offset: Annotated[int, Meta(ge=0, le=150, description="How many matches to leave out, for the next page.")] = 0
+    offset: Annotated[
+        Offset, Meta(description=f"How many matches to leave out, for the next page; there are {MAX_FOUND} at most.")
+    ] = 0
     threshold: Annotated[Share | None, Meta(description="Drop matches whose similarity is lower.")] | UnsetType = UNSET
     category: ShortText | None = None
     tags: Tags = []
     source: ShortText | None = None
+    toolset: Annotated[ToolsetName | None, Meta(description="Only tools of this toolset.")] = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     use_hybrid: bool | UnsetType = UNSET
     vector_weight: Annotated[Share, Meta(description="Share of meaning against words.")] | UnsetType = UNSET
@@ -49,21 +56,24 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
         Raises:
             InvalidRequest: Nothing is asked for, or the query is no text.
+            NotFound: The caller may not see the toolset. Whether there is one is asked when nothing is found.
         """
         if not self.query.strip():
             raise InvalidRequest("query: it is blank; say in a few words what the tool should do")
         if "\0" in self.query:
             raise InvalidRequest("query: it holds the character NUL (U+0000), which no text does")
+        if self.toolset is not None and not caller.sees_toolset(self.toolset):
+            raise toolset_not_found(self.toolset)
         return SearchQuery(
             self.query,
-            settings.default_search_limit if self.limit is UNSET else self.limit,
+            max(0, min(settings.default_search_limit if self.limit is UNSET else self.limit, MAX_FOUND - self.offset)),
             settings.default_similarity_threshold if self.threshold is UNSET else self.threshold,
             ToolFilter(
                 category=self.category,
                 tags=tuple(self.tags),
                 source=self.source,
                 metadata=self.metadata,
-                within=caller.within,
+                within=caller.within if self.toolset is None else (self.toolset,),
             ),
             settings.use_hybrid_search if self.use_hybrid is UNSET else self.use_hybrid,
             settings.vector_weight if self.vector_weight is UNSET else self.vector_weight,
