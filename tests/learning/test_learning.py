@@ -18,6 +18,7 @@ from toolbox.index.embeddings import register_model
 from toolbox.jobs import delete_old_rows
 from toolbox.learning.vectors import embed_uses
 from toolbox.plugins import Plugins
+from toolbox.search.explanation import Stage
 from toolbox.search.ranking import Ranking
 from toolbox.search.service import SearchQuery, SearchService, ToolMatch
 from toolbox.services import Services, open_services
@@ -250,6 +251,9 @@ async def test_an_explanation_shows_what_use_adds(start: Callable[..., Any]) -> 
         assert match.explanation.use
         assert match.explanation.use.adds == pytest.approx(match.scores.lift, abs=1e-3)
         assert match.explanation.use.rank == 1
+        (match,) = [one for one in await find(services, LIKE_IT, explain=True) if one.tool.name == "demo_closed"]
+        assert match.explanation
+        assert match.explanation.use == Stage(None, None, 0)
 
 
 async def test_a_filter_keeps_uses_of_other_tools_out(start: Callable[..., Any]) -> None:

@@ -74,11 +74,15 @@ def _print_explanations(matches: list[dict[str, Any]]) -> None:
     rows = []
     for match in matches:
         why = match["explanation"]
-        shown = [f"{why[stage]['adds']:+.2f} (#{why[stage]['rank']})" for stage in stages]
+        shown = [_show_stage(why[stage]) for stage in stages]
         matched = ", ".join(f"{word} {score:.1f}" for word, score in why["matched_words"].items())
         rows.append((f"{match['similarity']:.2f}", match["name"], f"{why['score']:.2f}", why["name"], *shown, matched))
     labels = [stage.replace("_", " ") for stage in stages]
     print_table(["similarity", "tool", "score", "name", *labels, "matched words"], rows, whole=1)
+
+
+def _show_stage(stage: dict[str, Any]) -> str:
+    return f"{stage['adds']:+.2f} (#{stage['rank']})" if stage["rank"] else ""
 
 
 _STAGES = ("meaning", "words", "clause_meaning", "clause_words", "use")

@@ -9,10 +9,13 @@ from toolbox.search.ranking import EXACT_NAME, NEAR_NAME
 
 
 class Stage(Struct, frozen=True):
-    """What one stage says: its own score, the rank that it alone would give, and what it adds to the whole."""
+    """What one stage says: its own score, the rank that it alone would give, and what it adds to the whole.
+
+    Neither score nor rank where it has nothing to say, as of a tool whose uses do not count.
+    """
 
     score: float | None
-    rank: int
+    rank: int | None
     adds: float
 
 
@@ -62,8 +65,8 @@ def explain(row: Mapping[str, Any], searched: Searched) -> Explanation:
 
 
 def _stage(row: Mapping[str, Any], name: str) -> Stage:
-    score = row[f"{name}_score"]
-    return Stage(None if score is None else _rounded(score), row[f"{name}_rank"], _rounded(row[f"{name}_adds"]))
+    score, adds = row[f"{name}_score"], _rounded(row[f"{name}_adds"])
+    return Stage(None, None, adds) if score is None else Stage(_rounded(score), row[f"{name}_rank"], adds)
 
 
 def _rounded(number: float) -> float:

@@ -66,7 +66,11 @@ async def find_similar(
     caller: NamedDependency[Caller],
     limit: Annotated[int, QueryParameter(ge=1, le=50)] = 5,
 ) -> Response[bytes]:
-    """Tools whose texts mean what this one's do."""
+    """Tools whose texts mean what this one's do.
+
+    `similarity` is here the cosine of the vectors of both, as the model gives it: it says which are nearer, and is
+    not to be held against that of find.
+    """
     matches = await search.find_similar(name, limit, within=caller.within)
     body = msgspec.json.encode([to_match(match, "schema", registry) for match in matches])
     return Response(body, media_type="application/json")

@@ -84,7 +84,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Match(Struct, frozen=True, kw_only=True):
-    """A tool that was found; `similarity` is 1.0 only when the query spells its name."""
+    """A tool that was found."""
 
     name: str
     title: str | None
@@ -92,7 +92,13 @@ class Match(Struct, frozen=True, kw_only=True):
     category: str | None
     tags: list[str]
     version: str
-    similarity: Share
+    similarity: Annotated[
+        Share,
+        Meta(
+            description="How sure find is, on one scale for every model and catalogue; 1 only when the query spells "
+            "the name. Of `/tools/{name}/similar` the bare cosine of the two tools' vectors, on the scale of the model."
+        ),
+    ]
     runnable: Annotated[bool, Meta(description="False when nothing here can run it.")]
     metadata: dict[str, Any]
     input_schema: dict[str, Any] | UnsetType = UNSET
