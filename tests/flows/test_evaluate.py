@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.conftest import execute, in_database
-from tests.embeddings.endpoint_server import DIMENSIONS, running_apart
+from tests.embeddings.endpoint_server import DIMENSIONS, Answer, good, running_apart
 from tests.flows.conftest import TOOLBOX, environment, run_toolbox
 from toolbox.auth.callers import Caller
 from toolbox.auth.scopes import ALL
@@ -119,6 +119,27 @@ async def evaluation_databases(url: str) -> set[str]:
     async with open_connection(url) as connection:
         rows = await connection.fetch("select datname from pg_database where datname like 'toolbox\\_evaluation\\_%'")
     return {row["datname"] for row in rows}
+
+
+def test_figures_of_words_alone_are_not_said_to_be_those_of_the_model(database_url: str, tmp_path: Path) -> None:
+    tools, queries = tmp_path / "tools.jsonl", tmp_path / "queries.jsonl"
+    tools.write_text("\n".join(json.dumps(tool) for tool in TOOLS))
+    queries.write_text("\n".join(json.dumps(query) for query in QUERIES))
+    with running_apart() as endpoint:
+        endpoint.server.behave = lambda asked: Answer("no mail here", 400) if "mail Ann" in asked.texts else good(asked)
+        done = run_toolbox(
+            "evaluate",
+            str(tools),
+            str(queries),
+            "--cache",
+            str(tmp_path / "cache"),
+            DATABASE_URL=database_url,
+            EMBEDDING_ENDPOINT_URL=endpoint.server.url,
+            EMBEDDING_MODEL="words",
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: the model failed on 1 of 2 queries" in done.stderr
+    assert "no mail here" in done.stderr
 
 
 async def test_the_own_catalogue_is_evaluated_with_what_was_called_after_searches(

@@ -13,6 +13,7 @@ from statistics import fmean, quantiles
 
 from msgspec import Struct
 
+from toolbox.errors import EmbeddingError
 from toolbox.search.ranking import similarity_of
 from toolbox.search.service import SearchQuery, SearchResult, SearchService
 
@@ -117,16 +118,26 @@ Progress = Callable[[int], None]
 async def run_queries(
     search: SearchService, queries: Sequence[LabelledQuery], *, vector_weight: float, use_hybrid: bool, report: Progress
 ) -> list[Answer]:
-    """Ask one query after the other, as one caller would; `report` hears how many are done."""
-    answers = []
+    """Ask one query after the other, as one caller would; `report` hears how many are done.
+
+    Raises:
+        EmbeddingError: The model failed on some of them: their figures would be those of words alone.
+    """
+    answers, problems = [], list[str]()
     for done, query in enumerate(queries, 1):
         wanted = SearchQuery(
             query.text, DEPTH + len(query.relevant), use_hybrid=use_hybrid, vector_weight=vector_weight
         )
         begun = time.perf_counter()
         result = await search.find_tools(wanted)
+        if result.problem is not None:
+            problems.append(result.problem)
         answers.append(_answer(query, result, (time.perf_counter() - begun) * 1000))
         report(done)
+    if problems:
+        raise EmbeddingError(
+            f"the model failed on {len(problems)} of {len(queries)} queries, so it has no figures: {problems[0]}"
+        )
     return answers
 
 

@@ -63,14 +63,23 @@ class ToolMatch(Struct, frozen=True):
 
 
 class SearchResult(Struct, frozen=True):
-    """Matches, best first; `is_degraded` when the embedder failed and words alone were searched."""
+    """Matches, best first."""
 
     matches: list[ToolMatch]
-    is_degraded: bool = False
+    problem: str | None = None
+    """Why the embedder failed, where it did: then words alone were searched."""
     embedding_ms: float = 0.0
     database_ms: float = 0.0
     calibration: Calibration = Calibration()
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether words alone were searched although there is an embedder."""
+        return self.problem is not None
+
+
+CALM_SECONDS = 10.0
+"""So long after the last search by words alone they are said to be over: a query that the cache knows says little."""
 
 _AS_MEASURED = Ranking()
 
@@ -94,6 +103,7 @@ class SearchService:
         self.embed = embed
         """The model that is searched with; another can be put in its place at any time."""
         self._ranking = ranking
+        self._degraded_at: float | None = None
 
     @property
     def model_name(self) -> str | None:
@@ -113,9 +123,10 @@ class SearchService:
         clauses = split_clauses(corrected or query.text) if self._ranking.clauses else []
         begun = time.perf_counter()
         with span("find embedding") as stage:
-            vectors, is_degraded = await _embed_query(embed, query.text, corrected, clauses)
-            if is_degraded:
+            vectors, problem = await _embed_query(embed, query.text, corrected, clauses)
+            if problem is not None:
                 stage.fail("embedding_failed")
+        self._tell_of(problem)
         embedded = time.perf_counter()
         wanted = Wanted(
             query.text,
@@ -140,12 +151,12 @@ class SearchService:
             matches = _to_matches(rows, query, calibration, searched)
             stage.set("toolbox.matches", len(matches))
         self._savings.count(match.tool for match in matches)
-        _measure(matches, time.perf_counter() - start, searched, is_degraded=is_degraded)
+        _measure(matches, time.perf_counter() - start, searched, is_degraded=problem is not None)
         if query.caller and self._recorder:
             self._recorder.searched(query.caller, query.text, [match.tool.id for match in matches])
         return SearchResult(
             matches,
-            is_degraded,
+            problem,
             searched.embedding_ms,
             searched.database_ms,
             calibration,
@@ -200,6 +211,17 @@ class SearchService:
             raise NotFound("there is no embedding model here, so nothing can be compared")
         return await find_duplicates(self._database, self.embed[0], least=least, report=report)
 
+    def _tell_of(self, problem: str | None) -> None:
+        """Say once when searches begin to go on by words alone, and once when that is over, however many there are."""
+        now = time.monotonic()
+        if problem is not None:
+            if self._degraded_at is None:
+                logger.warning("searches go on by words alone for now", reason=problem)
+            self._degraded_at = now
+        elif self._degraded_at is not None and now - self._degraded_at >= CALM_SECONDS:
+            logger.info("searches go by meaning again")
+            self._degraded_at = None
+
     async def _correct(self, text: str, embed: tuple[Model, Embedder] | None) -> str | None:
         """The text with the words that were probably meant, if there are any."""
         if not self._ranking.corrections:
@@ -221,23 +243,22 @@ class SearchService:
 
 async def _embed_query(
     embed: tuple[Model, Embedder] | None, text: str, corrected: str | None, clauses: list[str]
-) -> "tuple[Vectors | None, bool]":
-    """The vector of the query, then those of its clauses.
+) -> "tuple[Vectors | None, str | None]":
+    """The vector of the query, then those of its clauses; or why there are none.
 
     A corrected query lies between what was written and what was probably meant: neither is certain.
     """
     if embed is None:
-        return None, False
+        return None, None
     texts = [text, *([corrected] if corrected else []), *clauses]
     try:
         vectors = await embed[1].embed(texts, "query")
     except EmbeddingError as error:
-        logger.warning("search goes on by words alone", reason=error.message)
-        return None, True
+        return None, error.message
     if corrected:
         middle = vectors[0] + vectors[1]
         vectors = numpy.concatenate([[middle / numpy.linalg.norm(middle)], vectors[2:]])
-    return vectors, False
+    return vectors, None
 
 
 def _measure(matches: list[ToolMatch], seconds: float, searched: Searched, *, is_degraded: bool) -> None:
