@@ -159,13 +159,19 @@ class NotFound(ToolboxError):
     jsonrpc_code = -32602
 
 
+FIND = "POST /mcp/find_tool"
+"""How callers of REST search."""
+
+
 class ToolNotFound(NotFound):
     """No active tool has this name; `suggestions` are near ones."""
 
     code = "tool_not_found"
 
-    def __init__(self, name: str, suggestions: list[str], advice: str = "find_tool searches by meaning") -> None:
-        """`advice` is given where no name is near."""
+    def __init__(self, name: str, suggestions: list[str], advice: str = f"{FIND} searches by meaning") -> None:
+        """`advice` is given where no name is near; without one, that for callers of REST."""
+        self.name = name
+        self.suggestions = suggestions
         hint = f"near names: {', '.join(suggestions)}" if suggestions else advice
         super().__init__(f"there is no tool {name!r}; {hint}", suggestions=suggestions)
 

@@ -64,6 +64,7 @@ async def test_the_same_over_mcp(client: Client, issue: Issue) -> None:
     assert "there is no tool" in await use("describe_tool", tool_name=SECRET)
     assert "there is no tool" in await use("call_tool", tool_name=SECRET, arguments={"text": "Hi"})
     assert "there is no tool" in await use(SECRET, text="Hi")
+    assert "there is no tool 'qqq'; find_tool searches by meaning" in await use("call_tool", tool_name="qqq")
     assert "HI" in await use("call_tool", tool_name=SHARED, arguments={"text": "Hi"})
     assert "HI" in await use(SHARED, text="Hi")
     resources = await ask(client, limited, "resources/list")

@@ -127,7 +127,9 @@ def test_a_server_is_managed_from_another_machine(
     assert actions >= {"tool.created", "tool.deactivated", "toolset.created", "secret.created", "key.created"}
     limited = refuse("tools", "show", "ping", "--url", server.url, **elsewhere | {"API_KEY": secret})
     assert "tools:write" in limited
-    assert "there is no tool 'nothing'" in refuse("tools", "show", "nothing", "--url", server.url, **elsewhere)
+    for unknown in (("tools", "reindex", "qqq"), ("call", "qqq", "--toolset", "mine")):
+        said = refuse(*unknown, "--url", server.url, **elsewhere)
+        assert said == "there is no tool 'qqq'; `toolbox find` searches by meaning"
 
     everything = str(tmp_path / "toolbox.json")
     assert run("export", "--all", "--file", everything) == ""
@@ -147,6 +149,8 @@ def test_find_narrows_as_over_rest(run: Run, database_url: str, tmp_path: Path) 
     assert run("find", "ping", "--toolset", "mine", "--metadata", '{"team": "sales"}') == "nothing found\n"
     for wrong, said in WRONG_FILTERS:
         assert refuse("find", "x", *wrong, DATABASE_URL=database_url).startswith(said)
+    unknown = refuse("call", "qqq", "--toolset", "mine", DATABASE_URL=database_url)
+    assert unknown == "there is no tool 'qqq'; `toolbox find` searches by meaning"
 
 
 def test_everything_is_exported_and_imported_into_an_empty_database(

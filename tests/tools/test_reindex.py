@@ -89,6 +89,8 @@ async def test_one_tool_is_made_anew_on_request(client: AsyncTestClient[Any], da
     assert (answer.status_code, answer.json()) == (202, {"tools": 1})
     await until_equal(database, before)
     assert (await client.post("/admin/tools/office_bake_brea/reindex")).json()["suggestions"][0] == "office_bake_bread"
+    for refused in (await client.post("/admin/tools/qqq/reindex"), await client.get("/tools/qqq/similar")):
+        assert refused.json()["detail"] == "there is no tool 'qqq'; POST /mcp/find_tool searches by meaning"
 
 
 async def test_what_an_earlier_version_has_indexed_is_due(client: AsyncTestClient[Any], database: Database) -> None:

@@ -22,7 +22,7 @@ from toolbox.auth.scopes import ALL
 from toolbox.cli.imports import hidden, httpx
 from toolbox.embedded.owner import attach_or_run, default_data_dir, find_owner
 from toolbox.embedded.secret_key import ensure_secret_key
-from toolbox.errors import InvalidRequest, NotFound, ToolboxError
+from toolbox.errors import FIND, InvalidRequest, NotFound, ToolboxError, ToolNotFound
 from toolbox.plain_words import explain
 from toolbox.settings import Secret, Settings, naming_database, read_settings
 
@@ -231,7 +231,10 @@ class Local:
         from toolbox.calls.schemas import CallToolRequest, to_response
 
         wanted = _convert(request, CallToolRequest)
-        done = await self.services.calls.call_tool(wanted.to_call(LOCAL, "cli"))
+        try:
+            done = await self.services.calls.call_tool(wanted.to_call(LOCAL, "cli"))
+        except ToolNotFound as error:
+            raise _no_such_tool(error.name, error.suggestions) from error
         return _plain(to_response(done), Object)
 
     async def read_result(self, call_id: str, wanted: Object) -> "Result":
@@ -329,7 +332,7 @@ class Server:
     def _found(self, answer: httpx.Response) -> httpx.Response:
         problem = _problem(answer)
         if problem.get("code") in {"not_found", "tool_not_found"}:
-            raise NotFound(problem["detail"])
+            raise NotFound(problem["detail"].replace(FIND, "`toolbox find`"))
         return self.check(answer)
 
     def check(self, answer: httpx.Response) -> httpx.Response:

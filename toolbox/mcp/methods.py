@@ -253,7 +253,7 @@ class McpServer:
         toolset_id = self._view.narrow(ToolFilter()).toolset_id
         near = await self._tools.near_names(tool_name, toolset_id=toolset_id, within=caller.within)
         if self._view.has_meta_tools:
-            return ToolNotFound(tool_name, near)
+            return ToolNotFound(tool_name, near, "find_tool searches by meaning")
         return ToolNotFound(tool_name, near, "tools/list names all that there are here")
 
     async def _call(self, wanted: CallToolArguments, peer: Peer) -> Outcome:
@@ -275,6 +275,8 @@ class McpServer:
             called = await self._calls.call_tool(request, durable=False)
         except TaskRequired as required:
             raise TaskCreated(await self._create_task(request, required)) from None
+        except ToolNotFound:
+            raise await self._not_found(wanted.tool_name, peer.caller) from None
         except InvalidArguments as error:
             registered = self._registry.get(wanted.tool_name)
             return Outcome(_explain(error, registered.definition.input_schema if registered else {}))
