@@ -106,7 +106,13 @@ async def test_filters_and_threshold_narrow_what_is_found(client: AsyncTestClien
     assert await names(category="numbers") == ["demo_divide"]
     assert await names(category="nowhere") == []
     assert "demo_divide" not in await names(tags=["demo"])
-    assert await names(source="plugin:demo", limit=1) == ["demo_divide"]
+    for source, found in (
+        ("plugin:demo", ["demo_divide"]),
+        ("demo", ["demo_divide"]),
+        ("import:demo", []),
+        ("dem", []),
+    ):
+        assert await names(source=source, limit=1) == found
     assert await names(metadata={"id": "7"}) == []
     assert await names(threshold=1.0) == []
     assert await names(offset=1_000) == []
@@ -128,6 +134,7 @@ async def test_what_import_kept_of_a_schema_is_shown_only_in_the_detail(
         await wait_until_ready(client)
         (match, *_) = (await client.post("/mcp/find_tool", json={"query": "weather"})).json()
         (listed,) = (await client.post("/mcp/list_tools", json={"source": "import:somewhere"})).json()
+        assert (await client.post("/mcp/list_tools", json={"source": "somewhere"})).json() == [listed]
         own = (await client.post("/mcp/find_tool", json={"query": "demo_reverse"})).json()[0]
         assert (match["metadata"], match["runnable"], listed["metadata"]) == ({"id": "7"}, False, {"id": "7"})
         assert (own["metadata"], own["runnable"]) == ({}, True)

@@ -58,6 +58,8 @@ def test_what_was_imported_is_removed_again_with_all_that_belongs_to_it(database
 
     removed = run_toolbox("import", "--remove", "geo", DATABASE_URL=database_url)
     assert (removed.returncode, removed.stdout) == (0, "import:geo: 2 tools removed\n")
+    page = run_toolbox("tools", "list", "--source", "geo2", DATABASE_URL=database_url).stdout
+    assert "2 of 2 tools" in page
     page = run_toolbox("tools", "list", "--source", "import:geo", DATABASE_URL=database_url).stdout
     assert "0 of 0 tools" in page
     found = json.loads(run_toolbox("find", "geo city map", "--json", DATABASE_URL=database_url).stdout)

@@ -11,15 +11,19 @@ from uuid import uuid4
 import numpy
 import pytest
 
+from toolbox.cli.catalogue import IMPORT_SOURCE
 from toolbox.database import Database, open_database
 from toolbox.definitions import ToolDefinition
 from toolbox.errors import EmbeddingError
 from toolbox.index.embeddings import BATCH, Model, register_model
 from toolbox.tools.function import FunctionTool
+from toolbox.tools.loading import PLUGIN_SOURCE
+from toolbox.tools.openapi_import import OPENAPI_SOURCE
 from toolbox.tools.registry import RegisteredTool
 from toolbox.tools.replicas import Elsewhere, Replica
-from toolbox.tools.repository import IndexedTool, ToolFilter, ToolRepository
+from toolbox.tools.repository import KINDS_OF_SOURCES, IndexedTool, ToolFilter, ToolRepository
 from toolbox.tools.sync import SyncReport, embed_missing, import_tools, make_plan, sync_plugins
+from toolbox.upstreams import merging, tool
 
 
 class CountingEmbedder:
@@ -297,3 +301,8 @@ async def test_progress_is_reported_batch_by_batch(database: Database, embed: tu
 
     assert await embed_missing(database, *embed, report=report) == BATCH + 1
     assert heard == [(BATCH, BATCH + 1), (BATCH + 1, BATCH + 1)]
+
+
+def test_a_filter_knows_every_kind_of_source() -> None:
+    used = {PLUGIN_SOURCE, IMPORT_SOURCE, OPENAPI_SOURCE, tool.SOURCE, merging.MERGED_SOURCE}
+    assert set(KINDS_OF_SOURCES) == used

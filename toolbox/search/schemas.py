@@ -10,7 +10,7 @@ from toolbox.search.service import SearchQuery, ToolMatch
 from toolbox.settings import Settings
 from toolbox.tools.registry import Registry
 from toolbox.tools.repository import ToolFilter
-from toolbox.tools.schemas import Offset, ShortText, Tags, shown_metadata
+from toolbox.tools.schemas import Offset, ShortText, Source, Tags, shown_metadata
 from toolbox.toolsets.service import toolset_not_found
 
 QueryText = Annotated[
@@ -41,7 +41,7 @@ class FindRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     threshold: Annotated[Share | None, Meta(description="Drop matches whose similarity is lower.")] | UnsetType = UNSET
     category: ShortText | None = None
     tags: Tags = []
-    source: ShortText | None = None
+    source: Source | None = None
     toolset: Annotated[ToolsetName | None, Meta(description="Only tools of this toolset.")] = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     use_hybrid: bool | UnsetType = UNSET

@@ -24,6 +24,9 @@ from toolbox.index.lexemes import impacts, lexemes, name_lexemes
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
 
+KINDS_OF_SOURCES = ("plugin:", "upstream:", "upstreams:", "import:", "openapi:")
+"""What sources begin with, before their names."""
+
 
 class ToolFilter(Struct, frozen=True):
     """Which tools a caller asks for; every given part must hold, and tags must all be there."""
@@ -31,6 +34,7 @@ class ToolFilter(Struct, frozen=True):
     category: str | None = None
     tags: tuple[str, ...] = ()
     source: str | None = None
+    """As tools have it, or its name alone, without what kind of source it is."""
     metadata: dict[str, Any] | UnsetType = UNSET
     active_only: bool = True
     toolset_id: int | None = None
@@ -47,8 +51,8 @@ class ToolFilter(Struct, frozen=True):
             values.append(list(self.tags))
             conditions.append(f"t.tags @> ${first_parameter + len(values) - 1}::text[]")
         if self.source is not None:
-            values.append(self.source)
-            conditions.append(f"t.source = ${first_parameter + len(values) - 1}")
+            values.append([self.source, *(kind + self.source for kind in KINDS_OF_SOURCES)])
+            conditions.append(f"t.source = any(${first_parameter + len(values) - 1}::text[])")
         if self.metadata is not UNSET:
             values.append(self.metadata)
             conditions.append(f"t.metadata @> ${first_parameter + len(values) - 1}::jsonb")

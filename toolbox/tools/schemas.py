@@ -11,6 +11,14 @@ from toolbox.tools.repository import StoredTool, ToolFilter
 
 ShortText = Annotated[str, Meta(max_length=256)]
 Tags = Annotated[list[ShortText], Meta(max_length=50)]
+Source = Annotated[
+    str,
+    Meta(
+        max_length=256,
+        description="Where tools come from: `import:partner`, or `partner` alone for each kind of source of that name.",
+        examples=["plugin:text"],
+    ),
+]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
@@ -20,7 +28,7 @@ class ListRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     category: Annotated[ShortText | None, Meta(examples=["text"])] = None
     tags: Tags = []
-    source: Annotated[ShortText | None, Meta(examples=["plugin:text"])] = None
+    source: Source | None = None
     metadata: Annotated[dict[str, Any], Meta(description="Contained in the tool's metadata.")] | UnsetType = UNSET
     active_only: bool = True
     limit: Limit = 100
