@@ -14,7 +14,7 @@ from toolbox.embeddings.cache import CachedEmbedder
 from toolbox.errors import EmbeddingError, SettingsError, ToolNotFound
 from toolbox.opening.embedding import choose_embedder
 from toolbox.plugins import Plugins
-from toolbox.search import statement
+from toolbox.search import sieve
 from toolbox.search.schemas import MAX_FOUND, FindRequest
 from toolbox.search.service import SearchQuery, SearchService
 from toolbox.search.spelling import Spelling
@@ -92,7 +92,7 @@ async def test_a_filter_that_many_pass_finds_what_one_that_few_pass_does(
     filters = (ToolFilter(category="time"), ToolFilter(tags=("time",)), ToolFilter(source="plugin:text"))
     queries = ("reverse the words of a text", "what day is it", "zzz")
     few = [await find(services, text, filter=filter_) for filter_ in filters for text in queries]
-    monkeypatch.setattr(statement, "FEW", 1)
+    monkeypatch.setattr(sieve, "FEW", 1)
     many = [await find(services, text, filter=filter_) for filter_ in filters for text in queries]
     assert few == many
 

@@ -13,6 +13,7 @@ from pgvector import HalfVector
 from toolbox.database import Database
 from toolbox.embeddings.base import Embedder
 from toolbox.index.generic_queries import GENERIC_QUERIES
+from toolbox.index.hidden import hidden_tools, is_seen
 from toolbox.index.lexemes import lexemes
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def _likeness(vectors: "Vectors") -> "Vectors":
 async def _is_due(database: Database, model: CalibratedModel) -> bool:
     row = await database.fetch_row(
         """
-        select m.calibrated_tools as then, (select count(*) from embeddings e where e.model_id = m.id) as now
+        select m.calibrated_tools as then, (
+            select count(*) from embeddings e join tools t on t.id = e.tool_id and t.active where e.model_id = m.id
+        ) as now
         from models m where m.id = $1
         """,
         model.id,
@@ -94,9 +97,10 @@ def _measurement(model: CalibratedModel) -> str:
     """One statement; the model's id and dimension are literals, so that its index is used."""
     distance = f"e.embedding::halfvec({model.dimensions}) <=> p.vector::halfvec({model.dimensions})"
     return f"""
-        with by_vector as (
+        with {hidden_tools()}, by_vector as (
             select p.number, (
-                select 1 - ({distance}) from embeddings e where e.model_id = {model.id} order by {distance} limit 1
+                select 1 - ({distance}) from embeddings e where e.model_id = {model.id} and {is_seen("e.tool_id")}
+                order by {distance} limit 1
             ) as score
             from unnest($1::int[], $2::halfvec[]) as p (number, vector)
         ),
@@ -108,7 +112,8 @@ def _measurement(model: CalibratedModel) -> str:
         by_tool as (
             select s.number, p.tool_id, sum(p.impact * s.idf) as score
             from stems s cross join lateral (
-                select tool_id, impact from postings where lexeme_id = s.id order by impact desc limit {MAX_POSTINGS}
+                select tool_id, impact from postings where lexeme_id = s.id and {is_seen("tool_id")}
+                order by impact desc limit {MAX_POSTINGS}
             ) p
             group by s.number, p.tool_id
         ),
@@ -117,7 +122,10 @@ def _measurement(model: CalibratedModel) -> str:
             from unnest($1::int[]) as g (number) left join by_tool t on t.number = g.number group by g.number
         )
         update models set
-            calibrated_tools = (select count(*) from embeddings where model_id = {model.id}),
+            calibrated_tools = (
+                select count(*) from embeddings e join tools t on t.id = e.tool_id and t.active
+                where e.model_id = {model.id}
+            ),
             cosine_mean = v.mean, cosine_deviation = v.deviation, text_mean = w.mean, text_deviation = w.deviation,
             query_mean = $5, query_deviation = $6
         from (select avg(score) as mean, stddev_pop(score) as deviation from by_vector) v,

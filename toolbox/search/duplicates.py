@@ -11,6 +11,7 @@ from msgspec import Struct
 from toolbox.database import Database
 from toolbox.index.embeddings import Model
 from toolbox.index.fields import parameter_names, split_name
+from toolbox.index.hidden import hidden_tools, is_seen
 from toolbox.index.lexemes import lexemes
 
 BATCH = 200
@@ -67,7 +68,10 @@ async def find_duplicates(
     The embeddings say which tools to compare, and what these say decides: the share of common words means the same
     whatever the model, and sees the difference between "create a user" and "delete a user", which cosines hardly do.
     """
-    total = await database.fetch_row("select count(*) as tools from embeddings where model_id = $1", model.id)
+    total = await database.fetch_row(
+        "select count(*) as tools from embeddings e join tools t on t.id = e.tool_id and t.active where model_id = $1",
+        model.id,
+    )
     rows = await database.fetch("select lexeme, tools from lexemes where tools > 0")
     rarity = Rarity({row["lexeme"]: row["tools"] for row in rows})
     statement, last, done, found = _statement(model), 0, 0, set[Duplicate]()
@@ -115,15 +119,16 @@ def _statement(model: Model) -> str:
     """The pairs of one batch, beside where it ends; without pairs a single row that says so."""
     vector = f"embedding::halfvec({model.dimensions})"
     return f"""
-        with batch as materialized (
+        with {hidden_tools()}, batch as materialized (
             select e.tool_id, e.{vector} as vector from embeddings e
-            where e.model_id = {model.id} and e.tool_id > $1 order by e.tool_id limit {BATCH}
+            where e.model_id = {model.id} and e.tool_id > $1 and {is_seen("e.tool_id")} order by e.tool_id limit {BATCH}
         ),
         near as materialized (
             select b.tool_id, n.tool_id as other_id, n.cosine, min(n.cosine) over (partition by b.tool_id) as farthest
             from batch b cross join lateral (
                 select e.tool_id, 1 - (e.{vector} <=> b.vector) as cosine from embeddings e
-                where e.model_id = {model.id} order by e.{vector} <=> b.vector limit {NEIGHBOURS}
+                where e.model_id = {model.id} and {is_seen("e.tool_id")}
+                order by e.{vector} <=> b.vector limit {NEIGHBOURS}
             ) n where n.tool_id <> b.tool_id
         ),
         pairs as (

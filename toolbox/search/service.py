@@ -26,6 +26,7 @@ from toolbox.search.duplicates import Duplicate, find_duplicates
 from toolbox.search.explanation import Explanation, Searched, explain
 from toolbox.search.ranking import Calibration, Ranking, Scores, similarities
 from toolbox.search.savings import Savings
+from toolbox.search.sieve import Sieve
 from toolbox.search.spelling import Spelling, correct
 from toolbox.search.statement import Wanted, build_statement
 from toolbox.telemetry import span
@@ -174,24 +175,20 @@ class SearchService:
         if self.embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
         model, _ = self.embed
-        condition, values = ToolFilter(within=within).to_sql(3)
-        vector_type = f"halfvec({model.dimensions})"
+        filter_ = ToolFilter(within=within)
+        condition, values = filter_.to_sql(3)
+        sieve = Sieve(condition, filter_.is_selective)
         rows = await self._database.fetch(
             f"""
             with origin as (
-                select e.tool_id, e.embedding::{vector_type} as embedding
+                select e.embedding::halfvec({model.dimensions}) as embedding
                 from tools t join embeddings e on e.tool_id = t.id and e.model_id = {model.id}
                 where t.name = $1 and {condition}
-            ), near as materialized (
-                select e.tool_id, 1 - (e.embedding::{vector_type} <=> (select embedding from origin)) as cosine
-                from embeddings e
-                where e.model_id = {model.id} and exists (select from origin)
-                    {"" if within is None else f"and e.tool_id in (select t.id from tools t where {condition})"}
-                order by e.embedding::{vector_type} <=> (select embedding from origin) limit $2 + 20
-            )
-            select {COLUMNS}, near.cosine
-            from near join tools t on t.id = near.tool_id
-            where {condition} and t.name <> $1 order by near.cosine desc, t.name limit $2
+            ), {", ".join(sieve.tables())}, {sieve.nearest(model, "(select embedding from origin)", "$2 + 1")}
+            select {COLUMNS}, 1 - near.distance as cosine
+            from by_vector near join tools t on t.id = near.tool_id
+            where exists (select from origin) and {condition} and t.name <> $1
+            order by near.distance, t.name limit $2
             """,
             name,
             limit,

@@ -26,21 +26,18 @@ from toolbox.search.ranking import (
     Calibration,
     Ranking,
 )
+from toolbox.search.sieve import Sieve
 from toolbox.tools.repository import COLUMNS, ToolFilter
 
 if TYPE_CHECKING:
     from toolbox.embeddings.base import Vectors
 
 CANDIDATES = 100
+MAX_NAMES = 100
+"""Tools whose name is the query, and as many with its words in another order."""
 MAX_USED_CANDIDATES = 20
 """Tools that are looked at because they were used for queries like this one, whatever else says of them."""
 MAX_QUERY_LEXEMES = 24
-MAX_POSTINGS = 1000
-"""Best tools that one word can bring in; a word in more tools than this says little."""
-MAX_FILTERED_POSTINGS = 1_000
-"""Among so many of a word's best tools those are looked for that pass a filter, if many do."""
-FEW = 20_000
-"""Up to so many tools that pass a filter are all compared: that takes no longer than the indexes, and misses none."""
 
 
 class Wanted(Struct, frozen=True):
@@ -79,11 +76,7 @@ class _Values:
 
 
 def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> Statement:
-    """The statement for a query; without a model (or a vector) by words alone.
-
-    Of the tools that pass a filter none is cut off before it. Where they are few, candidates come from them alone and
-    exactly; where they are many, the indexes are gone through until enough have passed.
-    """
+    """The statement for a query; without a model (or a vector) by words alone."""
     values = _Values()
     model = model if wanted.vector is not None else None
     has_clauses = bool(wanted.clause_stems and ranking.clauses)
@@ -91,15 +84,14 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     weight = values.add(wanted.vector_weight, "float8")
     condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
     values.values.extend(filter_values)
-    passes = condition if wanted.filter.is_selective else None
+    sieve = Sieve(condition, wanted.filter.is_selective)
     parts = [
-        f"eligible as materialized (select t.id from tools t where {passes} limit {FEW + 1})" if passes else "",
-        f"few as materialized (select count(*) <= {FEW} as are from eligible)" if passes else "",
+        *sieve.tables(),
         _words(wanted, values),
-        _by_words(passes),
-        _by_vector(wanted, model, passes, values),
-        _by_name(wanted, ranking, values),
-        _by_use(wanted, model, passes, values) if model and has_uses else "",
+        sieve.best_by_words(CANDIDATES),
+        _by_vector(wanted, model, sieve, values),
+        _by_name(wanted, ranking, sieve, values),
+        _by_use(wanted, model, sieve, values) if model and has_uses else "",
         _candidates(has_uses=has_uses),
         _hits(),
         _clause_hits(wanted, values) if has_clauses else "",
@@ -140,51 +132,13 @@ def _words(wanted: Wanted, values: _Values) -> str:
         )"""
 
 
-_ARE_FEW = "(select are from few)"
-
-
-def _passes(condition: str, tool_id: str) -> str:
-    """Whether a tool passes the filter. As a value, not as a join: rows are then asked one by one, in their order."""
-    return f"(select {condition} from tools t where t.id = {tool_id})"
-
-
-def _by_words(passes: str | None) -> str:
-    postings = "select tool_id, impact from postings where lexeme_id = words.id order by impact desc"
-    if passes is None:
-        found = f"{postings} limit {MAX_POSTINGS}"
-    else:
-        found = f"""
-            (select p.tool_id, p.impact from postings p join eligible on eligible.id = p.tool_id
-             where p.lexeme_id = words.id and {_ARE_FEW})
-            union all
-            (select p.tool_id, p.impact from ({postings} limit {MAX_FILTERED_POSTINGS}) p
-             where not {_ARE_FEW} and {_passes(passes, "p.tool_id")} limit {MAX_POSTINGS})
-        """
-    return f"""
-        by_words as materialized (
-            select p.tool_id from words cross join lateral ({found}) p
-            group by p.tool_id order by sum(p.impact * words.weight) desc limit {CANDIDATES}
-        )"""
-
-
-def _by_vector(wanted: Wanted, model: Model | None, passes: str | None, values: _Values) -> str:
+def _by_vector(wanted: Wanted, model: Model | None, sieve: Sieve, values: _Values) -> str:
     if model is None:
         return "by_vector as (select 0 as tool_id where false)"
-    distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
-    nearest = f"order by {distance} limit {CANDIDATES}"
-    found = f"select e.tool_id from embeddings e where e.model_id = {model.id}"
-    if passes is None:
-        return f"by_vector as materialized ({found} {nearest})"
-    exact = f"select e.tool_id from embeddings e join eligible on eligible.id = e.tool_id where e.model_id = {model.id}"
-    return f"""
-        by_vector as materialized (
-            ({exact} and {_ARE_FEW} {nearest})
-            union all
-            ({found} and not {_ARE_FEW} and {_passes(passes, "e.tool_id")} {nearest})
-        )"""
+    return sieve.nearest(model, values.add(wanted.vector, _vector_type(model)), str(CANDIDATES))
 
 
-def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
+def _by_name(wanted: Wanted, ranking: Ranking, sieve: Sieve, values: _Values) -> str:
     """Tools whose name the query spells: 2 however it is written, 1 with its words in another order or corrected."""
     texts = [wanted.text, *([wanted.corrected] if wanted.corrected else [])] if ranking.names else []
     exact = values.add(name_key(wanted.text)[:256] if texts else "", "text")
@@ -192,23 +146,22 @@ def _by_name(wanted: Wanted, ranking: Ranking, values: _Values) -> str:
     return f"""
         by_name as materialized (
             select tool_id, max(name_match) as name_match from (
-                (select id as tool_id, {EXACT_NAME} as name_match from tools
-                 where name_key = {exact} and {exact} <> '' limit 10)
+                (select t.id as tool_id, {EXACT_NAME} as name_match from tools t
+                 where t.name_key = {exact} and {exact} <> '' and {sieve.condition} limit {MAX_NAMES})
                 union all
-                (select id, {NEAR_NAME} from tools where name_lexemes = any({near}) limit 10)
+                (select t.id, {NEAR_NAME} from tools t
+                 where t.name_lexemes = any({near}) and {sieve.condition} limit {MAX_NAMES})
             ) named group by tool_id
         )"""
 
 
-def _by_use(wanted: Wanted, model: Model, passes: str | None, values: _Values) -> str:
+def _by_use(wanted: Wanted, model: Model, sieve: Sieve, values: _Values) -> str:
     """How near the query is to those for which a tool was used: by the caller, or by a quorum of callers.
 
     Of a caller's uses of a tool the mean counts, the more the less they are alike: then each is near the query for a
     reason of its own. Of the callers the second best counts: so nobody alone lifts a tool for others. With age a use
     becomes like one for any other query.
     """
-    used = "(select u.tool_id from uses u where u.id = e.use_id)"
-    filtered = f"and {_passes(passes, used)}" if passes else ""
     distance = f"e.embedding::halfvec({model.dimensions}) <=> {values.add(wanted.vector, _vector_type(model))}"
     caller = values.add(wanted.caller, "text")
     half_lives = f"extract(epoch from now() - u.created_at)::float8 / {USE_HALF_LIFE_DAYS * 86400}::float8"
@@ -219,7 +172,7 @@ def _by_use(wanted: Wanted, model: Model, passes: str | None, values: _Values) -
                     * power(0.5::float8, {half_lives}) as likeness
             from (
                 select e.use_id, e.embedding, {distance} as distance from use_embeddings e
-                where e.model_id = {model.id} {filtered} order by {distance} limit {NEAR_USES}
+                where e.model_id = {model.id} and {sieve.passes_use("e.use_id")} order by {distance} limit {NEAR_USES}
             ) n join uses u on u.id = n.use_id
         ),
         by_caller as (

@@ -41,6 +41,7 @@ class ToolRow(DefaultBase):
         Index("ix_tools_tags", "tags", postgresql_using="gin"),
         Index("ix_tools_index_version", "index_version", "id"),
         Index("ix_tools_kept_out", "name", postgresql_where=text("is_switched_off or is_held")),
+        Index("ix_tools_hidden", "id", postgresql_where=text("not active")),
         Index("ix_tools_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}),
     )
 

@@ -1,0 +1,84 @@
+"""Which tools a search is about, as SQL: none is cut off before it was asked whether it passes.
+
+Indexes give tools in an order and know nothing of what hides them: somebody has switched them off, nobody offers them
+any more, or an operator is still to approve them. These are known by their ids, and left out as they come. With a
+filter, all that pass are compared where they are few; where they are many, tools are asked one by one in the order of
+the index, until enough have passed.
+"""
+
+from msgspec import Struct
+
+from toolbox.index.embeddings import Model
+from toolbox.index.hidden import MAX_HIDDEN, hidden_tools, is_seen
+
+FEW = 20_000
+"""Up to so many tools that pass a filter are all compared: that takes no longer than the indexes, and misses none."""
+MAX_POSTINGS = 1_000
+"""Best tools that one word can bring in; a word in more tools than this says little."""
+MAX_FILTERED_POSTINGS = 1_000
+"""Among so many of a word's best tools those are looked for that pass a filter, if many do."""
+
+_ARE_FEW = "(select are from few)"
+
+
+class Sieve(Struct, frozen=True):
+    """A condition over `tools t`, and how it is asked: `is_selective` where it says more than that tools are active."""
+
+    condition: str
+    is_selective: bool
+
+    def tables(self) -> list[str]:
+        """What the rest of a statement reads to know how to ask; named before it."""
+        if self.is_selective:
+            return [
+                f"eligible as materialized (select t.id from tools t where {self.condition} limit {FEW + 1})",
+                f"few as materialized (select count(*) <= {FEW} as are from eligible)",
+            ]
+        uses = f"select u.id from hidden join uses u on u.tool_id = hidden.id limit {MAX_HIDDEN}"
+        return [hidden_tools(self.condition), f"hidden_uses as materialized ({uses})"]
+
+    def passes(self, tool_id: str) -> str:
+        """Whether a tool passes. As a value, not as a join: rows are then asked one by one, in their order."""
+        if self.is_selective:
+            return f"(select {self.condition} from tools t where t.id = {tool_id})"
+        return is_seen(tool_id)
+
+    def passes_use(self, use_id: str) -> str:
+        """Whether the tool passes that was used."""
+        if self.is_selective:
+            return self.passes(f"(select u.tool_id from uses u where u.id = {use_id})")
+        return f"{use_id} not in (select id from hidden_uses)"
+
+    def best_by_words(self, limit: int) -> str:
+        """The table `by_words`: the tools (`tool_id`) of which the table `words` (id, weight) says most."""
+        postings = "select tool_id, impact from postings where lexeme_id = words.id"
+        best = "order by impact desc limit"
+        if self.is_selective:
+            found = f"""
+                (select p.tool_id, p.impact from postings p join eligible on eligible.id = p.tool_id
+                 where p.lexeme_id = words.id and {_ARE_FEW})
+                union all
+                (select p.tool_id, p.impact from ({postings} {best} {MAX_FILTERED_POSTINGS}) p
+                 where not {_ARE_FEW} and {self.passes("p.tool_id")} limit {MAX_POSTINGS})
+            """
+        else:
+            found = f"{postings} and {self.passes('tool_id')} {best} {MAX_POSTINGS}"
+        return f"""
+            by_words as materialized (
+                select p.tool_id from words cross join lateral ({found}) p
+                group by p.tool_id order by sum(p.impact * words.weight) desc limit {limit}
+            )"""
+
+    def nearest(self, model: Model, vector: str, limit: str) -> str:
+        """The table `by_vector`: the tools nearest to a vector (`tool_id`, `distance`)."""
+        distance = f"e.embedding::halfvec({model.dimensions}) <=> {vector}"
+        found = f"select e.tool_id, {distance} as distance from embeddings e"
+        nearest = f"order by {distance} limit {limit}"
+        by_index = f"{found} where e.model_id = {model.id} and {self.passes('e.tool_id')}"
+        if not self.is_selective:
+            return f"by_vector as materialized ({by_index} {nearest})"
+        exact = f"{found} join eligible on eligible.id = e.tool_id where e.model_id = {model.id}"
+        return f"""
+            by_vector as materialized (
+                ({exact} and {_ARE_FEW} {nearest}) union all ({by_index} and not {_ARE_FEW} {nearest})
+            )"""
