@@ -3,7 +3,8 @@
 Indexes give tools in an order and know nothing of what hides them: somebody has switched them off, nobody offers them
 any more, or an operator is still to approve them. These are known by their ids, and left out as they come. With a
 filter, all that pass are compared where they are few; where they are many, tools are asked one by one in the order of
-the index, until enough have passed.
+the index, until enough have passed. If that gives up too early, as where a filter passes what is far from the query,
+all that pass are compared after all.
 """
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ FEW = 20_000
 MAX_POSTINGS = 1_000
 """Best tools that one word can bring in; a word in more tools than this says little."""
 MAX_FILTERED_POSTINGS = 1_000
-"""Among so many of a word's best tools those are looked for that pass a filter, if many do."""
+"""Among so many of a word's best tools those are looked for first that pass a filter, if many do."""
 
 _ARE_FEW = "(select are from few)"
 
@@ -50,16 +51,24 @@ class Sieve(Struct, frozen=True):
         return f"{use_id} not in (select id from hidden_uses)"
 
     def best_by_words(self, limit: int) -> str:
-        """The table `by_words`: the tools (`tool_id`) of which the table `words` (id, weight) says most."""
+        """The table `by_words`: the tools (`tool_id`) of which the table `words` (id, tools, weight) says most."""
         postings = "select tool_id, impact from postings where lexeme_id = words.id"
         best = "order by impact desc limit"
         if self.is_selective:
+            gives_up = f"words.tools > {MAX_FILTERED_POSTINGS} and (select count(*) from by_index) < {limit}"
             found = f"""
+                with by_index as materialized (
+                    select p.tool_id, p.impact from ({postings} {best} {MAX_FILTERED_POSTINGS}) p
+                    where not {_ARE_FEW} and {self.passes("p.tool_id")} limit {MAX_POSTINGS}
+                )
                 (select p.tool_id, p.impact from postings p join eligible on eligible.id = p.tool_id
                  where p.lexeme_id = words.id and {_ARE_FEW})
                 union all
-                (select p.tool_id, p.impact from ({postings} {best} {MAX_FILTERED_POSTINGS}) p
-                 where not {_ARE_FEW} and {self.passes("p.tool_id")} limit {MAX_POSTINGS})
+                (select * from by_index)
+                union
+                (select p.tool_id, p.impact from postings p join tools t on t.id = p.tool_id
+                 where p.lexeme_id = words.id and not {_ARE_FEW} and {gives_up} and {self.condition}
+                 {best} {MAX_POSTINGS})
             """
         else:
             found = f"{postings} and {self.passes('tool_id')} {best} {MAX_POSTINGS}"
@@ -70,15 +79,27 @@ class Sieve(Struct, frozen=True):
             )"""
 
     def nearest(self, model: Model, vector: str, limit: str) -> str:
-        """The table `by_vector`: the tools nearest to a vector (`tool_id`, `distance`)."""
+        """Tables that end with `by_vector`: the tools nearest to a vector (`tool_id`, `distance`).
+
+        The index gives up when it has gone through so much (hnsw.max_scan_tuples, hnsw.scan_mem_multiplier).
+        """
         distance = f"e.embedding::halfvec({model.dimensions}) <=> {vector}"
         found = f"select e.tool_id, {distance} as distance from embeddings e"
-        nearest = f"order by {distance} limit {limit}"
-        by_index = f"{found} where e.model_id = {model.id} and {self.passes('e.tool_id')}"
-        if not self.is_selective:
-            return f"by_vector as materialized ({by_index} {nearest})"
-        exact = f"{found} join eligible on eligible.id = e.tool_id where e.model_id = {model.id}"
+        of_model = f"e.model_id = {model.id}"
+        by_index = f"{found} where {of_model} and {self.passes('e.tool_id')}"
+        gives_up = f"(select count(*) from by_index) < {limit}"
+        few = ""
+        if self.is_selective:
+            by_index, gives_up = f"{by_index} and not {_ARE_FEW}", f"{gives_up} and not {_ARE_FEW}"
+            eligible = f"{found} join eligible on eligible.id = e.tool_id where {of_model} and {_ARE_FEW}"
+            few = f"union all (select * from ({eligible} offset 0) e order by distance limit {limit})"
+        else:
+            gives_up += " and exists (select from hidden)"
+        all_that_pass = f"{found} join tools t on t.id = e.tool_id where {of_model} and {gives_up} and {self.condition}"
+        # OFFSET 0 keeps the index out of an exact comparison.
         return f"""
+            by_index as materialized ({by_index} order by {distance} limit {limit}),
             by_vector as materialized (
-                ({exact} and {_ARE_FEW} {nearest}) union all ({by_index} and not {_ARE_FEW} {nearest})
+                select * from by_index {few}
+                union (select * from ({all_that_pass} offset 0) e order by distance limit {limit})
             )"""

@@ -84,13 +84,14 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     weight = values.add(wanted.vector_weight, "float8")
     condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
     values.values.extend(filter_values)
+    literal = values.add(wanted.text.strip() if ranking.names else "", "text")
     sieve = Sieve(condition, wanted.filter.is_selective)
     parts = [
         *sieve.tables(),
         _words(wanted, values),
         sieve.best_by_words(CANDIDATES),
         _by_vector(wanted, model, sieve, values),
-        _by_name(wanted, ranking, sieve, values),
+        _by_name(wanted, ranking, literal, sieve, values),
         _by_use(wanted, model, sieve, values) if model and has_uses else "",
         _candidates(has_uses=has_uses),
         _hits(),
@@ -105,7 +106,9 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
         select {COLUMNS}, f.*, {_CALIBRATION if model else _NO_CALIBRATION}
         from lifted f join tools t on t.id = f.tool_id {f"join models m on m.id = {model.id}" if model else ""}
         where {condition}
-        order by f.name_match desc, f.score desc, t.name limit {values.add(wanted.limit, "int")}
+        order by f.name_match desc, t.name = {literal} desc,
+            f.name_match = {EXACT_NAME} and {_is_original(literal)} desc, f.score desc, t.name
+        limit {values.add(wanted.limit, "int")}
         """,
         values.values,
     )
@@ -125,7 +128,7 @@ def _words(wanted: Wanted, values: _Values) -> str:
     weights = values.add(list(wanted.stems.values()), "float8[]")
     return f"""
         words as materialized (
-            select l.id, l.lexeme, ({weights})[array_position({stems}, l.lexeme)]
+            select l.id, l.lexeme, l.tools, ({weights})[array_position({stems}, l.lexeme)]
                 * ln(1 + (greatest(n.tools, l.tools) - l.tools + 0.5) / (l.tools + 0.5)) as weight
             from lexemes l, (select coalesce((select tools from lexemes where lexeme = ''), 0) as tools) n
             where l.lexeme = any({stems}) and l.tools > 0 order by l.tools limit {MAX_QUERY_LEXEMES}
@@ -138,16 +141,36 @@ def _by_vector(wanted: Wanted, model: Model | None, sieve: Sieve, values: _Value
     return sieve.nearest(model, values.add(wanted.vector, _vector_type(model)), str(CANDIDATES))
 
 
-def _by_name(wanted: Wanted, ranking: Ranking, sieve: Sieve, values: _Values) -> str:
-    """Tools whose name the query spells: 2 however it is written, 1 with its words in another order or corrected."""
+def _is_original(name: str) -> str:
+    """Whether a tool was called so where it comes from: in its catalogue, or by its upstream."""
+    return f"coalesce({name} in (t.metadata->>'original_name', t.metadata->>'tool'), false)"
+
+
+def _by_name(wanted: Wanted, ranking: Ranking, literal: str, sieve: Sieve, values: _Values) -> str:
+    """Tools whose name the query spells: 2 however it is written, 1 with its words in another order or corrected.
+
+    A tool that was renamed has two: the one that it is called by, and the one that its source gave it.
+    """
     texts = [wanted.text, *([wanted.corrected] if wanted.corrected else [])] if ranking.names else []
     exact = values.add(name_key(wanted.text)[:256] if texts else "", "text")
     near = values.add([key for text in texts if (key := name_lexemes(text))], "text[]")
+    of_upstream = f"""
+                union all
+                (select t.id, {EXACT_NAME} from tools t
+                 where t.metadata @> jsonb_build_object('tool', {literal}) and t.implementation->>'kind' = 'upstream'
+                    and {sieve.condition} limit {MAX_NAMES})
+    """
+    may_be_name = not any(map(str.isspace, wanted.text.strip()))  # a request in words is not looked up as one
     return f"""
         by_name as materialized (
             select tool_id, max(name_match) as name_match from (
                 (select t.id as tool_id, {EXACT_NAME} as name_match from tools t
-                 where t.name_key = {exact} and {exact} <> '' and {sieve.condition} limit {MAX_NAMES})
+                 where t.name = {literal} and {sieve.condition})
+                union all
+                (select t.id, {EXACT_NAME} from tools t
+                 where t.name_key = {exact} and {exact} <> '' and {sieve.condition}
+                 order by {_is_original(literal)} desc, t.name limit {MAX_NAMES})
+                {of_upstream if may_be_name else ""}
                 union all
                 (select t.id, {NEAR_NAME} from tools t
                  where t.name_lexemes = any({near}) and {sieve.condition} limit {MAX_NAMES})
