@@ -155,10 +155,11 @@ async def test_a_connection_that_falls_silent_is_given_up_and_replaced(link: Lin
 
 async def test_a_pool_that_is_used_up_is_told_from_a_database_that_does_not_answer(database_url: str) -> None:
     async with open_database(database_url, pool_size=1, max_overflow=0, timeout_seconds=5) as database:
-        database._timeout_seconds = 0.05
         async with database.connection():
+            database._timeout_seconds = 0.05  # only now: on a busy machine the first connection takes longer
             with pytest.raises(DatabaseUnavailable, match=r"^no connection of the pool became free"):
                 await database.fetch("select 1")
+        database._timeout_seconds = 5
         assert await database.fetch("select 1")
 
 
