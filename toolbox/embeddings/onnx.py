@@ -93,10 +93,10 @@ class OnnxEmbedder:
         Raises:
             EmbeddingError: The model cannot be loaded; the next call tries again.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._known_words, words)
-
-    def _known_words(self, words: Sequence[str]) -> set[str]:
-        encoder = self._load()
+        # Once it is loaded, a word takes microseconds: no search waits for a thread that embeds a catalogue.
+        encoder = self._encoder
+        if encoder is None:
+            encoder = await asyncio.get_running_loop().run_in_executor(self._threads, self._load)
         return {word for word in words if encoder.is_whole(word)}
 
     def _begin(self, texts: Sequence[str], purpose: Purpose) -> "_Batch":

@@ -24,6 +24,7 @@ _VERBS_WRITTEN = """
     tell test text track transfer translate turn unlock update upload validate verify view watch write
 """
 _VERBS = frozenset(_VERBS_WRITTEN.split())
+"""What short orders begin with."""
 
 
 def split_clauses(text: str) -> list[str]:
