@@ -33,7 +33,8 @@ import toolbox
 from toolbox.index.fields import embedding_text, lexical_fields, split_name
 from toolbox.index.lexemes import impacts, lexemes
 from toolbox.search.service import SearchQuery
-from toolbox.search.statement import CANDIDATES, MAX_POSTINGS, MAX_QUERY_LEXEMES
+from toolbox.search.sieve import MAX_POSTINGS
+from toolbox.search.statement import CANDIDATES, MAX_QUERY_LEXEMES
 from toolbox.tools.catalogue import read_catalogue
 from toolbox_minilm import MAX_QUERY_TOKENS, MAX_TOOL_TOKENS
 
