@@ -6,6 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from toolbox.auth.callers import Caller
 from toolbox.errors import InvalidRequest
+from toolbox.search.explanation import Explanation
 from toolbox.search.service import SearchQuery, ToolMatch
 from toolbox.settings import Settings
 from toolbox.tools.registry import Registry
@@ -105,6 +106,9 @@ class Match(Struct, frozen=True, kw_only=True):
     degraded: (
         Annotated[bool, Meta(description="True when the embedding model failed: words alone were searched.")]
         | UnsetType
+    ) = UNSET
+    explanation: (
+        Annotated[Explanation, Meta(description="With `explain`: what every stage of the search adds.")] | UnsetType
     ) = UNSET
 
 
