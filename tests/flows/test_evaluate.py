@@ -53,6 +53,32 @@ def test_a_catalogue_is_evaluated_and_nothing_stays(database_url: str, tmp_path:
     assert "Error: the page cannot be written to /dev/full: No space left" in table.stderr
 
 
+def test_what_use_brings_is_measured_with_queries_that_were_not_used(database_url: str, tmp_path: Path) -> None:
+    tools, queries = tmp_path / "tools.jsonl", tmp_path / "queries.jsonl"
+    tools.write_text("\n".join(json.dumps({"id": name, "name": name, "description": "Run a job."}) for name in JOBS))
+    labelled = [{"query": query, "relevant": [name]} for name, asked in JOBS.items() for query in asked]
+    queries.write_text("\n".join(json.dumps(query) for query in labelled))
+    arguments = ["evaluate", str(tools), str(queries), "--cache", str(tmp_path / "cache"), "--uses"]
+    done = run_toolbox(*arguments, "2", "--json", DATABASE_URL=database_url)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    asked = report["evaluation"]["quality"]["queries"]
+    assert (report["used"], asked) == (4, 2)
+    assert set(report["ablated"]) == {"use"}
+    assert report["evaluation"]["quality"]["recall"]["1"] == 1
+    assert report["brings"]["use"] > 0
+    none_left = run_toolbox(*arguments, "3", DATABASE_URL=database_url)
+    assert (none_left.returncode, "no query is left to ask: no tool has more than 3" in none_left.stderr) == (1, True)
+    history = run_toolbox("evaluate", "--history", "--uses", "1", DATABASE_URL=database_url)
+    assert (history.returncode, "--uses needs TOOLS and QUERIES" in history.stderr) == (2, True)
+
+
+JOBS = {
+    "job_a": ["pay the salaries of november", "pay the salaries of june", "pay the salaries of march"],
+    "job_b": ["water the plants in the hall", "water the plants upstairs", "water the plants outside"],
+}
+
+
 def test_what_cannot_be_written_is_said_before_anything_is_measured(tmp_path: Path) -> None:
     file, page = tmp_path / "lines.jsonl", tmp_path / "page.html"
     file.touch()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 from msgspec import Struct, structs
 from rich.progress import Progress
 
 from toolbox.cli.backend import local_settings
 from toolbox.cli.catalogue import show_progress
 from toolbox.cli.kept_embeddings import kept_embeddings
+from toolbox.cli.labelled_queries import category_of, draw, hold_out, read_queries
 from toolbox.cli.output import json_option, print_json, print_table
 from toolbox.cli.scratch import scratch_database
 from toolbox.embedded.owner import default_data_dir
@@ -22,7 +22,9 @@ from toolbox.embeddings.base import Embedder
 from toolbox.errors import InvalidRequest
 from toolbox.index.embeddings import Model, fill_embeddings
 from toolbox.index.generic_queries import GENERIC_QUERIES
-from toolbox.learning.history import read_used_queries
+from toolbox.learning.history import UsedQuery, read_used_queries, replay_uses
+from toolbox.learning.recorder import MAX_USES_OF_A_CALLER, UseRecorder
+from toolbox.learning.vectors import embed_uses
 from toolbox.search.evaluation import (
     Answer,
     Evaluation,
@@ -40,8 +42,6 @@ from toolbox.settings import Settings
 from toolbox.tools.catalogue import read_catalogue
 from toolbox.tools.repository import ToolFilter
 
-MAX_QUERY = 4096
-
 
 @click.command("evaluate")
 @click.argument("tools", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -49,6 +49,12 @@ MAX_QUERY = 4096
 @click.option("--history", is_flag=True, help="Your own catalogue, with what was called after searches as answers.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many queries, drawn by --seed.")
 @click.option("--seed", type=int, default=1, show_default=True, help="What is drawn, and where --typos fall.")
+@click.option(
+    "--uses",
+    type=click.IntRange(1, MAX_USES_OF_A_CALLER),
+    metavar="N",
+    help="First use each tool after up to N of its queries, and ask the others alone.",
+)
 @click.option("--vector-weight", type=click.FloatRange(0, 1), help="Share of meaning against words; else as set.")
 @click.option("--ablate", is_flag=True, help="Also search without each stage, to see what it brings.")
 @click.option("--typos", is_flag=True, help="Also search with one letter wrong in one word of each query.")
@@ -74,11 +80,15 @@ def evaluate_(
     have "id" and "category". Both are put into a database of their own, which is dropped afterwards; your catalogue is
     not touched.
 
+    With --uses it is also measured what search learns from use: "- use" is what it found for the same queries before.
+
     With --history it is your own catalogue that is searched, for what callers have searched: the right tools are those
     that they then called with success. What search has learned from that is left aside, and nothing is written.
     """
     if history == bool(tools) or bool(tools) != bool(queries):
         raise click.UsageError("give either TOOLS and QUERIES, or --history alone.")
+    if history and options["uses"]:
+        raise click.UsageError("--uses needs TOOLS and QUERIES: with --history the uses are the queries.")
     wanted = Wanted(**options)
     if html:
         _check_page(html)
@@ -127,46 +137,10 @@ class Wanted(Struct, frozen=True):
 
     sample: int | None
     seed: int
+    uses: int | None
     vector_weight: float | None
     ablate: bool
     typos: bool
-
-
-def read_queries(file: Path, names: dict[str, str]) -> tuple[list[LabelledQuery], int]:
-    """The queries of a file, and how many were left out because they want a tool that the catalogue does not hold.
-
-    Raises:
-        InvalidRequest: A line is no query, or no query is left.
-    """
-    queries, left_out = list[LabelledQuery](), 0
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            read = msgspec.json.decode(line, type=_Line)
-        except msgspec.DecodeError as error:
-            raise InvalidRequest(f"{file}, line {number}: {error}") from error
-        if not read.relevant or not read.query.strip() or any(tool not in names for tool in read.relevant):
-            left_out += 1
-            continue
-        relevant = frozenset(names[tool] for tool in read.relevant)
-        category = read.category or _category(relevant)
-        queries.append(LabelledQuery(read.id or str(number), read.query[:MAX_QUERY], relevant, category))
-    if not queries:
-        raise InvalidRequest(f"{file}: no query wants a tool of this catalogue; `relevant` holds ids of tools")
-    return queries, left_out
-
-
-def _category(relevant: frozenset[str]) -> str:
-    count = min(len(relevant), 4)
-    return "1 tool" if count == 1 else f"{count} tools" if count < 4 else "4 tools or more"
-
-
-class _Line(Struct, frozen=True):
-    query: str
-    relevant: list[str]
-    id: str | None = None
-    category: str | None = None
 
 
 async def _evaluate_files(settings: Settings, tools: Path, queries: Path, wanted: Wanted, folder: Path) -> Report:
@@ -183,9 +157,14 @@ async def _evaluate_files(settings: Settings, tools: Path, queries: Path, wanted
             await import_tools(services.database, definitions, source="import:evaluation")
             progress.update(writing, total=len(definitions), completed=len(definitions))
             embed = await _embed_tools(services, folder, progress)
-            report = await _measure(services, embed, draw(labelled, wanted), wanted, progress)
+            used = list[LabelledQuery]()
+            if wanted.uses:
+                used, labelled = hold_out(labelled, wanted.uses, wanted.seed)
+                await _use(services, embed, used, progress)
+            asked = draw(labelled, wanted.sample, wanted.seed)
+            report = await _measure(services, embed, asked, wanted, progress)
     title = f"{tools} with {queries.name}"
-    return structs.replace(report, title=title, tools=len(catalogue.tools), left_out=left_out)
+    return structs.replace(report, title=title, tools=len(catalogue.tools), left_out=left_out, used=len(used))
 
 
 async def _evaluate_history(settings: Settings, wanted: Wanted) -> Report:
@@ -198,18 +177,14 @@ async def _evaluate_history(settings: Settings, wanted: Wanted) -> Report:
                 "there is no history: nobody has called a tool with success within ten minutes of a search that showed "
                 "it, or LEARN_FROM_USE was off"
             )
-        labelled = [LabelledQuery(str(number), *query, _category(query.tools)) for number, query in enumerate(used, 1)]
+        labelled = [
+            LabelledQuery(str(number), *query, category_of(query.tools)) for number, query in enumerate(used, 1)
+        ]
+        asked = draw(labelled, wanted.sample, wanted.seed)
         with show_progress() as progress:
-            report = await _measure(services, services.search.embed, draw(labelled, wanted), wanted, progress)
+            report = await _measure(services, services.search.embed, asked, wanted, progress)
         page = await services.tools.list_tools(ToolFilter(), limit=1, offset=0)
     return structs.replace(report, title="your catalogue with its history", tools=page.total)
-
-
-def draw(queries: list[LabelledQuery], wanted: Wanted) -> list[LabelledQuery]:
-    """As many as are wanted, the same for the same seed."""
-    if wanted.sample is None or wanted.sample >= len(queries):
-        return queries
-    return random.Random(wanted.seed).sample(queries, wanted.sample)  # noqa: S311 - drawn, not secret
 
 
 async def _measure(
@@ -228,8 +203,9 @@ async def _measure(
     answers = await ask("searching", queries)
     others = await ask("other requests", _other_requests())
     evaluation = evaluate(answers, [answer.confidence for answer in others])
+    ablations = (_ABLATIONS if wanted.ablate else {}) | (_WITHOUT_USES if wanted.uses else {})
     ablated = {}
-    for stage, how in _ABLATIONS.items() if wanted.ablate else ():
+    for stage, how in ablations.items():
         ablated[stage] = measure(await ask(f"without {stage}", queries, **how))
     typos = None
     if wanted.typos:
@@ -255,6 +231,21 @@ _ABLATIONS: dict[str, dict[str, Any]] = {
     "corrections": {"ranking": Ranking(corrections=0)},
     "names": {"ranking": Ranking(names=False)},
 }
+_WITHOUT_USES: dict[str, dict[str, Any]] = {"use": {"ranking": Ranking(uses=0)}}
+_CALLER = "evaluation"
+"""Who uses tools with --uses, and asks then."""
+
+
+async def _use(
+    services: Any, embed: tuple[Model, Embedder] | None, used: Sequence[LabelledQuery], progress: Progress
+) -> None:
+    """Let a caller use tools after queries, as the server would record it."""
+    task = progress.add_task("using tools", total=len(used))
+    pairs = [UsedQuery(query.text, query.relevant) for query in used]
+    await replay_uses(UseRecorder(services.database, None), services.database, pairs, _CALLER)
+    if embed:
+        await embed_uses(services.database, *embed)
+    progress.update(task, completed=len(used))
 
 
 async def _ask(
@@ -273,6 +264,7 @@ async def _ask(
         queries,
         vector_weight=_vector_weight(services.settings, wanted),
         use_hybrid=how.get("use_hybrid", True),
+        caller=_CALLER if wanted.uses else None,
         report=report,
     )
 
@@ -306,7 +298,8 @@ async def _embed_tools(services: Any, folder: Path, progress: Progress) -> tuple
 def print_report(report: Report) -> None:
     """The figures as tables."""
     evaluation, left_out = report.evaluation, f", {report.left_out} left out" if report.left_out else ""
-    click.echo(f"{report.title}: {report.tools} tools, {evaluation.quality.queries} queries{left_out}")
+    used = f", {report.used} used before" if report.used else ""
+    click.echo(f"{report.title}: {report.tools} tools, {evaluation.quality.queries} queries{used}{left_out}")
     click.echo(f"model {report.model or 'none'}, vector weight {report.vector_weight:g}\n")
     rows = (
         [("all", evaluation.quality), *evaluation.categories.items()]

@@ -60,7 +60,7 @@ class UseRecorder:
     def __init__(self, database: Database, embed: tuple[Model, Embedder] | None) -> None:
         self._database = database
         self._embed = embed
-        self._writer = BatchWriter[Happened](self._write, "searches and uses", linger_seconds=LINGER_SECONDS)
+        self._writer = BatchWriter[Happened](self.write, "searches and uses", linger_seconds=LINGER_SECONDS)
         self._noted = set[tuple[str, str]]()
         """Callers and tools of calls that wait: another one right after it would say nothing new."""
 
@@ -88,8 +88,12 @@ class UseRecorder:
         async with self._writer.running():
             yield
 
-    async def _write(self, happened: list[Happened]) -> None:
-        """Searches first: a call may belong to one of the same batch."""
+    async def write(self, happened: list[Happened]) -> None:
+        """Write what happened now. Searches first: a call may belong to one of the same batch.
+
+        Raises:
+            DatabaseUnavailable: PostgreSQL does not answer; nothing is written.
+        """
         self._noted.clear()
         searches = [one for one in happened if isinstance(one, Search)]
         calls = [one for one in happened if isinstance(one, Call)]

@@ -116,9 +116,17 @@ Progress = Callable[[int], None]
 
 
 async def run_queries(
-    search: SearchService, queries: Sequence[LabelledQuery], *, vector_weight: float, use_hybrid: bool, report: Progress
+    search: SearchService,
+    queries: Sequence[LabelledQuery],
+    *,
+    vector_weight: float,
+    use_hybrid: bool,
+    report: Progress,
+    caller: str | None = None,
 ) -> list[Answer]:
     """Ask one query after the other, as one caller would; `report` hears how many are done.
+
+    What `caller` and others have used counts; without a caller it does not.
 
     Raises:
         EmbeddingError: The model failed on some of them: their figures would be those of words alone.
@@ -126,7 +134,11 @@ async def run_queries(
     answers, problems = [], list[str]()
     for done, query in enumerate(queries, 1):
         wanted = SearchQuery(
-            query.text, DEPTH + len(query.relevant), use_hybrid=use_hybrid, vector_weight=vector_weight
+            query.text,
+            DEPTH + len(query.relevant),
+            use_hybrid=use_hybrid,
+            vector_weight=vector_weight,
+            caller=caller,
         )
         begun = time.perf_counter()
         result = await search.find_tools(wanted)

@@ -18,6 +18,8 @@ class Report(Struct, frozen=True):
     vector_weight: float
     evaluation: Evaluation
     left_out: int = 0
+    used: int = 0
+    """Queries after which tools were used before the others were asked."""
     ablated: dict[str, Quality] = field(default_factory=dict)
     brings: dict[str, float] = field(default_factory=dict)
     typos: Quality | None = None
@@ -31,7 +33,8 @@ def render_page(report: Report) -> str:
     runs += [("misspelled", report.typos)] if report.typos else []
     curve = list(enumerate(evaluation.recall_curve, 1))
     about = (
-        f"{report.tools} tools, {evaluation.quality.queries} queries, {report.left_out} left out; model "
+        f"{report.tools} tools, {evaluation.quality.queries} queries, {report.used} used before, "
+        f"{report.left_out} left out; model "
         f"{report.model or 'none'}, vector weight {report.vector_weight:g}"
     )
     sections = [
