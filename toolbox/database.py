@@ -28,6 +28,7 @@ SERVER_SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     "hnsw.ef_search": "400",
+    "hnsw.max_scan_tuples": "5000",
     "hnsw.iterative_scan": "relaxed_order",
 }
 

@@ -13,6 +13,8 @@ from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 from toolbox.tools.repository import ToolFilter, set_active
 from toolbox.tools.sync import embed_missing, import_tools
+from toolbox.toolsets.schemas import Rule, Rules, ToolsetDefinition
+from toolbox.toolsets.service import ToolsetService
 
 NEAR, FAR = 60, 5
 SMALL = {
@@ -46,8 +48,11 @@ async def services(postgres: str, template: str, monkeypatch: pytest.MonkeyPatch
     await execute(postgres, "drop database far with (force)")
 
 
-async def test_what_passes_is_found_however_far_it_is(services: Services) -> None:
-    wanted = SearchQuery("cloud things", FAR, filter=ToolFilter(source="import:text"), use_hybrid=False)
+@pytest.mark.parametrize("filter_", [ToolFilter(source="import:text"), ToolFilter(within=("novels",))])
+async def test_what_passes_is_found_however_far_it_is(services: Services, filter_: ToolFilter) -> None:
+    novels = ToolsetDefinition(rules=Rules((Rule(name="novel_*"),)))
+    await ToolsetService(services.database).apply({"novels": novels})
+    wanted = SearchQuery("cloud things", FAR, filter=filter_, use_hybrid=False)
     by_meaning = await services.search.find_tools(wanted)
     by_words = await SearchService(services.database, None).find_tools(wanted)
     expected = {f"novel_{number}" for number in range(FAR)}

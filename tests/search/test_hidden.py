@@ -57,6 +57,10 @@ async def test_words_alone_find_what_is_not_hidden(services: Services) -> None:
     assert all(match.scores.text_score for match in found.matches)
 
 
+async def test_the_name_that_was_meant_is_one_that_is_not_hidden(services: Services) -> None:
+    assert await services.tools.near_names("zebra_keepr") == ["zoo_keeper"]
+
+
 async def test_what_is_hidden_is_found_by_who_asks_for_it(services: Services) -> None:
     found = await services.search.find_tools(
         SearchQuery("purge the zebra archive", 200, filter=ToolFilter(active_only=False))

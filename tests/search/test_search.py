@@ -22,6 +22,8 @@ from toolbox.services import Services, open_services
 from toolbox.settings import Secret, Settings
 from toolbox.tools.repository import ToolFilter
 from toolbox.tools.sync import embed_missing, import_tools
+from toolbox.toolsets.schemas import Rule, Rules, ToolsetDefinition
+from toolbox.toolsets.service import ToolsetService
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,25 @@ async def test_a_filter_that_many_pass_finds_what_one_that_few_pass_does(
     monkeypatch.setattr(sieve, "FEW", 1)
     many = [await find(services, text, filter=filter_) for filter_ in filters for text in queries]
     assert few == many
+
+
+@pytest.mark.parametrize("few", [sieve.FEW, 1])
+async def test_tools_of_toolsets_are_found_as_by_any_other_filter(
+    services: Services, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    rules = {"times": Rules((Rule(category="time"),)), "also": Rules((Rule(name="time_*"), Rule(name="text_*")))}
+    toolsets = {name: ToolsetDefinition(rules=rule) for name, rule in rules.items()}
+    await ToolsetService(services.database).apply(toolsets)
+    monkeypatch.setattr(sieve, "FEW", few)
+    for query in ("reverse the words of a text", "what day is it, and which words are there", "time_now", "zzz"):
+        times = await services.search.find_tools(SearchQuery(query, 50, filter=ToolFilter(category="time")))
+        for wanted in (ToolFilter(within=("times",)), ToolFilter(within=("times", "also"), category="time")):
+            assert (await services.search.find_tools(SearchQuery(query, 50, filter=wanted))).matches == times.matches
+        both = [
+            await find(services, query, filter=ToolFilter(within=names)) for names in (("also",), ("also", "times"))
+        ]
+        assert both[0] == both[1]
+    assert await find(services, "what day is it", filter=ToolFilter(within=("none of them",))) == []
 
 
 async def test_a_tool_has_relatives_but_is_none_of_its_own(services: Services) -> None:

@@ -175,19 +175,17 @@ class SearchService:
         if self.embed is None:
             raise NotFound("there is no embedding model here, so nothing can be compared")
         model, _ = self.embed
-        filter_ = ToolFilter(within=within)
-        condition, values = filter_.to_sql(3)
-        sieve = Sieve(condition, filter_.is_selective)
+        sieve, values = Sieve.of(ToolFilter(within=within), 3)
         rows = await self._database.fetch(
             f"""
             with origin as (
                 select e.embedding::halfvec({model.dimensions}) as embedding
                 from tools t join embeddings e on e.tool_id = t.id and e.model_id = {model.id}
-                where t.name = $1 and {condition}
+                where t.name = $1 and {sieve.condition}
             ), {", ".join(sieve.tables())}, {sieve.nearest(model, "(select embedding from origin)", "$2 + 1")}
             select {COLUMNS}, 1 - near.distance as cosine
             from by_vector near join tools t on t.id = near.tool_id
-            where exists (select from origin) and {condition} and t.name <> $1
+            where exists (select from origin) and {sieve.condition} and t.name <> $1
             order by near.distance, t.name limit $2
             """,
             name,

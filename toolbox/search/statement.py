@@ -82,10 +82,9 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
     has_clauses = bool(wanted.clause_stems and ranking.clauses)
     has_uses = bool(model and wanted.caller is not None and ranking.uses)
     weight = values.add(wanted.vector_weight, "float8")
-    condition, filter_values = wanted.filter.to_sql(len(values.values) + 1)
+    sieve, filter_values = Sieve.of(wanted.filter, len(values.values) + 1)
     values.values.extend(filter_values)
     literal = values.add(wanted.text.strip() if ranking.names else "", "text")
-    sieve = Sieve(condition, wanted.filter.is_selective)
     parts = [
         *sieve.tables(),
         _words(wanted, values),
@@ -105,7 +104,7 @@ def build_statement(wanted: Wanted, model: Model | None, ranking: Ranking) -> St
         with {", ".join(part for part in parts if part)}
         select {COLUMNS}, f.*, {_CALIBRATION if model else _NO_CALIBRATION}
         from lifted f join tools t on t.id = f.tool_id {f"join models m on m.id = {model.id}" if model else ""}
-        where {condition}
+        where {sieve.condition}
         order by f.name_match desc, t.name = {literal} desc,
             f.name_match = {EXACT_NAME} and {_is_original(literal)} desc, f.score desc, t.name
         limit {values.add(wanted.limit, "int")}

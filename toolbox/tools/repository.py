@@ -24,6 +24,8 @@ from toolbox.index.lexemes import impacts, lexemes, name_lexemes
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
 
+NEAR_NAMES = 50
+"""Names that are looked at for those meant by a wrong one, of those with its words and of those with its beginning."""
 KINDS_OF_SOURCES = ("plugin:", "upstream:", "upstreams:", "import:", "openapi:")
 """What sources begin with, before their names."""
 
@@ -62,8 +64,13 @@ class ToolFilter(Struct, frozen=True):
             conditions.append(f"t.id in (select m.tool_id from toolset_members m where m.toolset_id = ${number})")
         if self.within is not None:
             values.append(list(self.within))
-            conditions.append(_is_within(first_parameter + len(values) - 1))
+            conditions.append(_is_member(first_parameter + len(values) - 1))
         return " and ".join(conditions) or "true", values
+
+    def members_to_sql(self, first_parameter: int) -> str | None:
+        """A query for the ids of all tools of its toolsets, some twice, if it asks for nothing else of active tools."""
+        only = self.within is not None and self == ToolFilter(within=self.within)
+        return _members(first_parameter) if only else None
 
     @property
     def is_selective(self) -> bool:
@@ -73,9 +80,19 @@ class ToolFilter(Struct, frozen=True):
 
 def _is_within(number: int) -> str:
     """A condition over `tools t`: in one of the toolsets whose names the parameter has; null stands for all tools."""
+    return f"(${number}::text[] is null or {_is_member(number)})"
+
+
+def _is_member(number: int) -> str:
+    """The same where the parameter is not null: as EXISTS, so that it can be asked of few tools without reading all."""
+    return f"exists ({_members(number)} and m.tool_id = t.id)"
+
+
+def _members(number: int) -> str:
+    """The tools of the toolsets whose names the parameter has."""
     return (
-        f"(${number}::text[] is null or t.id in (select m.tool_id from toolset_members m "
-        f"join toolsets s on s.id = m.toolset_id where s.name = any(${number}::text[]) and s.deleted_at is null))"
+        "select m.tool_id from toolset_members m join toolsets s on s.id = m.toolset_id "
+        f"where s.name = any(${number}::text[]) and s.deleted_at is null"
     )
 
 
@@ -193,18 +210,17 @@ class ToolRepository:
         self, name: str, limit: int = 3, *, toolset_id: int | None = None, within: tuple[str, ...] | None = None
     ) -> list[str]:
         """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
+        seen = f"""
+            t.active and ($3::int is null or t.id in (select m.tool_id from toolset_members m where m.toolset_id = $3))
+            and {_is_within(4)}
+        """
         rows = await self._database.fetch(
             f"""
-            with words as (select id from lexemes where lexeme = any($1::text[])),
-            near as (
-                (select p.tool_id from words join postings p on p.lexeme_id = words.id
-                 group by p.tool_id order by count(*) desc, sum(p.impact) desc limit 50)
-                union
-                (select id from tools where name_key like $2 || '%' limit 50)
-            )
-            select t.name from near join tools t on t.id = near.tool_id where t.active
-            and ($3::int is null or t.id in (select m.tool_id from toolset_members m where m.toolset_id = $3))
-            and {_is_within(4)}
+            with words as (select id from lexemes where lexeme = any($1::text[]))
+            (select t.name from words join postings p on p.lexeme_id = words.id join tools t on t.id = p.tool_id
+             where {seen} group by t.id order by count(*) desc, sum(p.impact) desc limit {NEAR_NAMES})
+            union
+            (select t.name from tools t where t.name_key like $2 || '%' and {seen} limit {NEAR_NAMES})
             """,
             sorted(set(lexemes(split_name(name[:256])))),
             name_key(name)[:4],
