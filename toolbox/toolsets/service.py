@@ -109,4 +109,5 @@ class ToolsetService:
 
 def toolset_not_found(name: str) -> NotFound:
     """The error that says so."""
-    return NotFound(f"there is no toolset {name[:100]!r}; /v0.1/servers lists those that there are")
+    where = "`toolbox toolsets list` and GET /v0.1/servers"
+    return NotFound(f"there is no toolset {name[:100]!r}; {where} list those that there are")
