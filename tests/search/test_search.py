@@ -28,7 +28,7 @@ from toolbox.toolsets.service import ToolsetService
 
 @pytest.fixture(scope="module")
 async def services(postgres: str, template: str) -> AsyncIterator[Services]:
-    """One catalogue for all tests here, which only read it."""
+    """One catalogue for all tests here, which change none of its tools."""
     await execute(postgres, f"create database searched template {template}")
     async with open_services(Settings(database_url=Secret(in_database(postgres, "searched")))) as opened:
         await opened.sync()

@@ -23,7 +23,7 @@ from toolbox.errors import InvalidRequest
 from toolbox.index.embeddings import Model, fill_embeddings
 from toolbox.index.generic_queries import GENERIC_QUERIES
 from toolbox.learning.history import UsedQuery, read_used_queries, replay_uses
-from toolbox.learning.recorder import MAX_USES_OF_A_CALLER, UseRecorder
+from toolbox.learning.recorder import MAX_USES_OF_A_CALLER
 from toolbox.learning.vectors import embed_uses
 from toolbox.search.evaluation import (
     Answer,
@@ -242,7 +242,7 @@ async def _use(
     """Let a caller use tools after queries, as the server would record it."""
     task = progress.add_task("using tools", total=len(used))
     pairs = [UsedQuery(query.text, query.relevant) for query in used]
-    await replay_uses(UseRecorder(services.database, None), services.database, pairs, _CALLER)
+    await replay_uses(services.database, pairs, _CALLER)
     if embed:
         await embed_uses(services.database, *embed)
     progress.update(task, completed=len(used))

@@ -28,8 +28,12 @@ async def read_used_queries(database: Database) -> list[UsedQuery]:
     return [UsedQuery(row["query"], frozenset(row["names"])) for row in rows]
 
 
-async def replay_uses(recorder: UseRecorder, database: Database, used: Sequence[UsedQuery], caller: str) -> None:
-    """Record that a caller searched for each query, saw its tools, and then called them, one query after the other."""
+async def replay_uses(database: Database, used: Sequence[UsedQuery], caller: str) -> None:
+    """Record that a caller searched for each query, saw its tools, and then called them, one query after the other.
+
+    Their vectors are left to `embed_uses`.
+    """
+    recorder = UseRecorder(database, None)
     numbers = {row["name"]: row["id"] for row in await database.fetch("select id, name from tools where active")}
     now = datetime.now(UTC)
     for begin in range(0, len(used), _BATCH):

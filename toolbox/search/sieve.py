@@ -16,7 +16,7 @@ from toolbox.index.hidden import MAX_HIDDEN, hidden_tools, is_seen
 from toolbox.tools.repository import ToolFilter
 
 FEW = 20_000
-"""Up to so many tools that pass a filter are all compared: that takes no longer than the indexes, and misses none."""
+"""Up to so many tools that pass a filter are all compared: that misses none, as the indexes may."""
 MAX_POSTINGS = 1_000
 """Best tools that one word can bring in; a word in more tools than this says little."""
 MAX_FILTERED_POSTINGS = 1_000

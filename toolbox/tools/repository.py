@@ -20,6 +20,7 @@ from toolbox.index.fields import (
     original_name,
     split_name,
 )
+from toolbox.index.hidden import hidden_tools, is_seen
 from toolbox.index.lexemes import impacts, lexemes, name_lexemes
 from toolbox.index.postings import replace_postings
 from toolbox.tools.kinds import fingerprint
@@ -78,14 +79,14 @@ class ToolFilter(Struct, frozen=True):
         return self != ToolFilter(active_only=self.active_only)
 
 
-def _is_within(number: int) -> str:
-    """A condition over `tools t`: in one of the toolsets whose names the parameter has; null stands for all tools."""
-    return f"(${number}::text[] is null or {_is_member(number)})"
+def _is_within(number: int, tool_id: str = "t.id") -> str:
+    """Whether a tool is in one of the toolsets whose names the parameter has; null stands for all tools."""
+    return f"(${number}::text[] is null or {_is_member(number, tool_id)})"
 
 
-def _is_member(number: int) -> str:
+def _is_member(number: int, tool_id: str = "t.id") -> str:
     """The same where the parameter is not null: as EXISTS, so that it can be asked of few tools without reading all."""
-    return f"exists ({_members(number)} and m.tool_id = t.id)"
+    return f"exists ({_members(number)} and m.tool_id = {tool_id})"
 
 
 def _members(number: int) -> str:
@@ -210,17 +211,20 @@ class ToolRepository:
         self, name: str, limit: int = 3, *, toolset_id: int | None = None, within: tuple[str, ...] | None = None
     ) -> list[str]:
         """Names of active tools that are spelled most like a wrong one, of those that share a word or a beginning."""
-        seen = f"""
-            t.active and ($3::int is null or t.id in (select m.tool_id from toolset_members m where m.toolset_id = $3))
-            and {_is_within(4)}
-        """
+        in_toolset = "select m.tool_id from toolset_members m where m.toolset_id = $3"
         rows = await self._database.fetch(
             f"""
-            with words as (select id from lexemes where lexeme = any($1::text[]))
-            (select t.name from words join postings p on p.lexeme_id = words.id join tools t on t.id = p.tool_id
-             where {seen} group by t.id order by count(*) desc, sum(p.impact) desc limit {NEAR_NAMES})
-            union
-            (select t.name from tools t where t.name_key like $2 || '%' and {seen} limit {NEAR_NAMES})
+            with words as (select id from lexemes where lexeme = any($1::text[])), {hidden_tools()},
+            near as (
+                (select p.tool_id from words join postings p on p.lexeme_id = words.id
+                 where {is_seen("p.tool_id")} and ($3::int is null or p.tool_id in ({in_toolset}))
+                     and {_is_within(4, "p.tool_id")}
+                 group by p.tool_id order by count(*) desc, sum(p.impact) desc limit {NEAR_NAMES})
+                union
+                (select t.id from tools t where t.name_key like $2 || '%' and t.active
+                     and ($3::int is null or t.id in ({in_toolset})) and {_is_within(4)} limit {NEAR_NAMES})
+            )
+            select t.name from near join tools t on t.id = near.tool_id where t.active
             """,
             sorted(set(lexemes(split_name(name[:256])))),
             name_key(name)[:4],
